@@ -1,0 +1,1 @@
+"""The answer lane: from one question to its stored ending."""

@@ -1,0 +1,1 @@
+"""The mechanism: read the diagram, bind functions to its nodes, run them."""

@@ -1,0 +1,1 @@
+"""The request lane: from one HTTP request to its last byte."""

@@ -1,0 +1,101 @@
+"""The answer so far: one reducer over events, for storing, collecting, resetting and settling."""
+
+from __future__ import annotations
+
+from ragstream.events.event import (
+    Citation,
+    EventError,
+    EventType,
+    MessageStart,
+    Source,
+    StreamEvent,
+    ToolCall,
+    Usage,
+)
+from ragstream.events.grammar import Phase, advance
+
+__all__ = ["Answer"]
+
+
+class Answer:
+    """What has been said of one answer, applied event by event.
+
+    An event that the grammar does not allow raises and changes nothing.
+    """
+
+    __slots__ = (
+        "_pieces",
+        "_reasoning",
+        "citations",
+        "ending",
+        "phase",
+        "seq",
+        "sources",
+        "start",
+        "tool_calls",
+    )
+
+    def __init__(self) -> None:
+        self.phase = Phase.NEW
+        self.seq = 0  # how many events were applied
+        self.start: MessageStart | None = None
+        self.sources: tuple[Source, ...] = ()
+        self.citations: list[Citation] = []
+        self.tool_calls: list[ToolCall] = []
+        self.ending: StreamEvent | None = None
+        self._pieces: list[str] = []
+        self._reasoning: list[str] = []
+
+    def apply(self, event: StreamEvent) -> None:
+        """Take one event in.
+
+        Raises:
+            IllegalEvent: the event cannot follow what was said; nothing is changed.
+        """
+        self.phase = advance(self.phase, event.type)
+        self.seq += 1
+        match event.type:
+            case EventType.TEXT_DELTA if event.text_delta:
+                self._pieces.append(event.text_delta.content)
+            case EventType.REASONING_DELTA if event.reasoning_delta:
+                self._reasoning.append(event.reasoning_delta.content)
+            case EventType.CITATION if event.citation:
+                self.citations.append(event.citation)
+            case EventType.TOOL_CALL if event.tool_call:
+                self.tool_calls.append(event.tool_call)
+            case EventType.SOURCES:
+                self.sources = event.sources or ()
+            case EventType.MESSAGE_START:
+                self.start = event.message_start
+            case EventType.RESET if event.reset:
+                self._pieces = [event.reset.text]
+                self.sources, self.citations = event.reset.sources, list(event.reset.citations)
+            case _ if event.terminal:
+                self.ending = event
+
+    @property
+    def text(self) -> str:
+        """The text so far; joining is remembered, so that asking often is cheap."""
+        if len(self._pieces) > 1:
+            self._pieces = ["".join(self._pieces)]
+        return self._pieces[0] if self._pieces else ""
+
+    @property
+    def reasoning(self) -> str:
+        """The reasoning so far."""
+        return "".join(self._reasoning)
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the model stopped, once the answer is complete."""
+        return self.ending.finish_reason if self.ending else None
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens used, once the answer has ended."""
+        return self.ending.usage if self.ending else None
+
+    @property
+    def error(self) -> EventError | None:
+        """Why the answer failed, if it did."""
+        return self.ending.error if self.ending else None

@@ -1,0 +1,1 @@
+"""The feeds lane: from a changed source to an advanced knowledge epoch."""

@@ -1,0 +1,1 @@
+"""Who asks: API keys, local mode, allowed hosts and origins."""

@@ -1,0 +1,1 @@
+"""Language models: the client, its providers and the policy between attempts."""

@@ -1,0 +1,1 @@
+"""The relational store: sessions and their turns."""

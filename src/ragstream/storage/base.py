@@ -1,0 +1,71 @@
+"""What is kept beyond an answer: sessions and their turns."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from ragstream.events import Citation, Message, Source, StreamEvent, Usage
+
+__all__ = ["Session", "Sessions", "Turn", "TurnStatus", "Turns"]
+
+TurnStatus = Literal["streaming", "complete", "failed", "cancelled", "interrupted"]
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversation; ``created`` and ``updated`` are seconds since the epoch."""
+
+    id: str
+    owner: str
+    name: str
+    created: float
+    updated: float
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """A question and its answer, whole, partial or under way."""
+
+    stream_id: str
+    message_id: str
+    session_id: str
+    owner: str
+    question: tuple[Message, ...]  # the messages that were new with this turn
+    created: float
+    model: str = ""
+    metadata: dict[str, Any] = {}
+    status: TurnStatus = "streaming"
+    text: str = ""
+    reasoning: str = ""
+    sources: tuple[Source, ...] = ()
+    citations: tuple[Citation, ...] = ()
+    usage: Usage | None = None
+    ending: StreamEvent | None = None  # the terminal event, once there is one
+
+
+class Sessions(Protocol):
+    """The conversations. Somebody else's session is as absent as a missing one."""
+
+    async def create(self, session: Session) -> None: ...
+    async def get(self, session_id: str, owner: str) -> Session | None: ...
+    async def list(self, owner: str, *, limit: int = 100) -> list[Session]: ...  # newest first
+    async def rename(self, session_id: str, owner: str, name: str) -> Session | None: ...
+    async def delete(self, session_id: str, owner: str) -> bool: ...  # its turns go with it
+
+
+class Turns(Protocol):
+    """The turns of all sessions. Each call is one transaction and raises StoreError where it fails."""
+
+    async def open(self, turn: Turn) -> None:
+        """Store the question, its answer under way, and the session if it is new.
+
+        A session's first question gives it its name.
+        """
+
+    async def close(self, turn: Turn) -> None:
+        """Store the answer with its ending: the turn's commit point. Idempotent; the first ending stays."""
+
+    async def get(self, stream_id: str) -> Turn | None: ...
+    async def history(self, session_id: str, *, limit: int = 200) -> list[Turn]: ...  # oldest first
+    async def clear(self, session_id: str) -> list[str]: ...  # returns the stream ids of what is gone
+    async def unfinished(self) -> list[Turn]: ...  # without an ending

@@ -1,0 +1,110 @@
+"""The stream log: every event of every answer, numbered, before any reader sees it.
+
+``seq`` counts 1, 2, 3, ... without holes. An event is *acknowledged* once the backend holds it; only then is
+it given to readers. A stream id is never used twice. A live log is never trimmed; an ended one goes whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from typing import Literal, Protocol
+
+import msgspec
+
+from ragstream.events import StreamEvent, decode
+
+__all__ = ["LogStatus", "Record", "StreamLog", "Writer"]
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One event of a log, encoded once."""
+
+    seq: int
+    type: str
+    data: bytes  # the event's JSON
+
+    @property
+    def event(self) -> StreamEvent:
+        """The event, decoded at each call."""
+        return decode(self.data)
+
+
+class LogStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a log stands."""
+
+    stream_id: str
+    owner: str  # the principal whose question it answers
+    state: Literal["live", "orphaned", "ended"]  # orphaned: no terminal event and no live producer
+    last_seq: int
+    last_type: str | None  # the terminal event's type once ended
+
+
+class Writer(Protocol):
+    """The one producer's end of one log."""
+
+    stream_id: str
+
+    def append(self, event: StreamEvent) -> int:
+        """Number the event, enqueue it and return its seq.
+
+        Raises:
+            LeaseLost: another process owns the stream now.
+            LimitExceeded: the answer's byte cap is reached; a terminal event is always taken.
+        """
+        ...
+
+    async def room(self) -> None:
+        """Wait while more than 256 KiB are unacknowledged; raises what made an append fail."""
+
+    async def flush(self) -> None:
+        """Wait until all that was appended is acknowledged; raises what made an append fail."""
+
+    async def close(self) -> None:
+        """Give the log up; without a terminal event it is then orphaned. Idempotent."""
+
+
+class StreamLog(Protocol):
+    """A store of logs."""
+
+    async def start(self) -> None:
+        """Connect, take locks or leases, begin the clean-up of old logs."""
+
+    async def aclose(self) -> None:
+        """Acknowledge what is pending and let go of everything."""
+
+    async def open(self, stream_id: str, owner: str, *, stop: Callable[[str], None] | None = None) -> Writer:
+        """Claim a new stream id. ``stop(by)`` is called in this process when somebody cancels.
+
+        Raises:
+            StreamExists: the id has been used before.
+        """
+        ...
+
+    async def adopt(self, stream_id: str) -> Writer:
+        """Take over an orphaned log, to end it; the writer goes on after its last seq.
+
+        Raises:
+            LeaseLost: it has a live producer, or another process was faster.
+        """
+        ...
+
+    def read(self, stream_id: str, after: int = 0) -> AsyncGenerator[tuple[Record, ...], None]:
+        """Yield batches of the records beyond ``after``, waiting for live ones, up to the terminal one.
+
+        Raises:
+            NotFound: there is no such log (any more).
+        """
+        ...
+
+    async def status(self, stream_id: str) -> LogStatus | None:
+        """Return where the log stands, or None if it is not there."""
+
+    async def cancel(self, stream_id: str, by: str) -> None:
+        """Ask the producer, wherever it runs, to stop; nothing happens where there is none."""
+
+    async def delete(self, stream_id: str) -> None:
+        """Delete the log; readers of it see NotFound. Idempotent."""
+
+    async def orphans(self) -> list[str]:
+        """Return the stream ids of logs without a terminal event and without a live producer."""
+        ...

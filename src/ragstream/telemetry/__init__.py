@@ -1,0 +1,1 @@
+"""What is told to operators: logs, metrics, traces."""
