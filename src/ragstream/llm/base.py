@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import msgspec
 
 from ragstream.events import Message, Options, Passage, StreamEvent
+from ragstream.llm.policy import RetryPolicy
 
-__all__ = ["ChatRequest", "Provider", "ToolSpec"]
+__all__ = ["Caller", "ChatRequest", "Provider", "ToolSpec"]
 
 
 class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,3 +53,26 @@ class Provider(Protocol):
 
     async def aclose(self) -> None:
         """Close the provider's connections."""
+
+
+class Caller(Protocol):
+    """What the answer lane sees of a client: providers in order of preference, and guarded attempts."""
+
+    @property
+    def providers(self) -> tuple[Provider, ...]: ...
+
+    @property
+    def policy(self) -> RetryPolicy: ...
+
+    @property
+    def model(self) -> str:
+        """The model of the first provider."""
+        ...
+
+    def attempt(self, provider: Provider, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+        """Run ``provider.attempt`` under the timeouts, the circuit breaker and the metrics.
+
+        Raises:
+            ProviderError: as for ``Provider.attempt``; also timeouts, an open circuit, an empty answer.
+        """
+        ...
