@@ -1,0 +1,36 @@
+# The one vocabulary of commands, for people, for commits and for CI. `make help` lists it.
+
+PYTHON_RUN = .venv/bin/python
+DOCS ?= docs
+HOST ?= 127.0.0.1
+PORT ?= 8000
+ARGS ?=
+
+.PHONY: help setup serve test check bench docs trial lock
+
+help: ## list the commands
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1	/p' Makefile | expand -t 10
+
+setup: ## make .venv, or bring it up to date
+	@PYTHON="$(PYTHON)" scripts/setup
+
+serve: setup ## answer questions on this machine's port 8000; DOCS=folder, HOST=address, PORT=number
+	@exec $(PYTHON_RUN) -m ragstream serve $(DOCS) --host $(HOST) --port $(PORT)
+
+test: setup ## run the tests; ARGS="tests/unit -x" for some of them
+	@$(PYTHON_RUN) -m pytest $(ARGS)
+
+check: setup ## lint, formatting, types, layers, and the rules of the house
+	@$(PYTHON_RUN) -m ruff check
+	@$(PYTHON_RUN) -m ruff format --check
+	@$(PYTHON_RUN) -m mypy
+	@.venv/bin/lint-imports
+	@$(PYTHON_RUN) -m pytest -q tests/architecture
+
+trial: setup ## run the tests that take minutes
+	@$(PYTHON_RUN) -m pytest -m nightly $(ARGS)
+
+lock: ## resolve requirements.lock anew (needs uv)
+	uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --group dev \
+		--custom-compile-command 'make lock' pyproject.toml -o requirements.lock
+	@! grep -nE '://|^-' requirements.lock
