@@ -73,4 +73,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         if isinstance(report.longrepr, tuple)
     )
     for reason, count in sorted(reasons.items()):
-        terminalreporter.write_line(f"Not run: {count} × {reason}")
+        terminalreporter.write_line(f"Not run ({count}): {reason}")
