@@ -22,6 +22,7 @@
     ├── StoreError                      the disk's or the database's
     │   ├── StorageUnavailable                                                   503
     │   ├── StorageFull                                                          507
+    │   ├── RetrievalFailed                                                      503
     │   └── LeaseLost                   this process no longer owns the stream
     ├── AnswerStopped                   somebody's word ended the answer: ``by`` says whose
     ├── ProducerDied                    the process that wrote the answer is gone, or going
@@ -75,6 +76,7 @@ __all__ = [
     "ReaderLeft",
     "RequestError",
     "RequestTimeout",
+    "RetrievalFailed",
     "StorageFull",
     "StorageUnavailable",
     "StoreError",
@@ -346,6 +348,12 @@ class StorageFull(StoreError):
 
     code = ErrorCode.STORAGE_FULL
     status = 507
+
+
+class RetrievalFailed(StoreError):
+    """The knowledge base could not be searched."""
+
+    code = ErrorCode.RETRIEVAL_FAILED
 
 
 class LeaseLost(StoreError):
