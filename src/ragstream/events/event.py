@@ -169,6 +169,7 @@ class EventError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     code: str
     message: str
     retryable: bool = False
+    retry_after: float | None = None  # seconds, where a provider said how long to wait
 
     def __str__(self) -> str:
         return self.message

@@ -1,0 +1,64 @@
+"""Who calls a route that is not a chat: authentication, strict bodies, and the parts of the app."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, Request
+from pydantic import BaseModel
+
+from ragstream.api.json_body import parse_json
+from ragstream.api.parts import ApiParts, Library
+from ragstream.api.schemas import parse
+from ragstream.errors import BodyTooLarge, NotFound
+from ragstream.identity.base import Credentials, Principal
+
+__all__ = ["Caller", "Parts", "authenticated", "body_of", "library_of"]
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def _parts(request: Request) -> ApiParts:
+    parts: ApiParts = request.app.state.parts
+    return parts
+
+
+Parts = Annotated[ApiParts, Depends(_parts)]
+
+
+def authenticated(request: Request, parts: Parts) -> Principal:
+    """Return who calls, or refuse."""
+    credentials = Credentials(
+        authorization=tuple(request.headers.getlist("authorization")),
+        query_keys=tuple(request.query_params.keys()),
+    )
+    return parts.kit.authenticator.authenticate(credentials)
+
+
+Caller = Annotated[Principal, Depends(authenticated)]
+
+
+async def body_of(request: Request, parts: ApiParts, model: type[Body]) -> Body:
+    """Return the request's body as ``model``; an empty one is an empty object.
+
+    Raises:
+        RequestError: it cannot be read.
+    """
+    limit = parts.kit.settings.max_body
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > limit:
+            raise BodyTooLarge(f"The body is larger than the limit of {limit} bytes.")
+    return parse(model, parse_json(bytes(body)) if body else {})
+
+
+def library_of(parts: ApiParts) -> Library:
+    """Return the documents behind the answers.
+
+    Raises:
+        NotFound: this app answers without documents of its own.
+    """
+    if parts.library is None:
+        raise NotFound("This server answers without documents of its own.")
+    return parts.library

@@ -1,0 +1,57 @@
+"""Documents: listed, added, opened, removed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, File, UploadFile
+from starlette.responses import Response
+
+from ragstream.api.caller import Parts, authenticated, library_of
+from ragstream.api.replies import reply
+from ragstream.errors import BodyTooLarge, NotFound
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/api/v1/documents", tags=["documents"], dependencies=[Depends(authenticated)])
+
+
+@router.get("")
+async def list_documents(parts: Parts) -> Response:
+    """List the documents, how much is known, and how far their reading has come."""
+    library = library_of(parts)
+    return reply(
+        {
+            "documents": await library.knowledge.documents(),
+            "size": await library.knowledge.size(),
+            "ingest": library.status(),
+        }
+    )
+
+
+@router.post("", status_code=201)
+async def add_document(parts: Parts, file: Annotated[UploadFile, File()]) -> Response:
+    """Read and index one file; it can be asked about when this returns."""
+    limit = parts.settings.upload_max
+    if file.size is None or file.size > limit:
+        raise BodyTooLarge(f"The file is larger than the limit of {limit} bytes.")
+    document = await library_of(parts).add(file.filename or "", await file.read())
+    return reply(document, 201)
+
+
+@router.get("/{document_id}/text")
+async def document_text(parts: Parts, document_id: str) -> Response:
+    """Open a document's text, in which sources have their place."""
+    knowledge = library_of(parts).knowledge
+    document, text = await knowledge.document(document_id), await knowledge.text(document_id)
+    if document is None or text is None:
+        raise NotFound("There is no such document.")
+    return reply({"id": document.id, "title": document.title, "uri": document.uri, "text": text})
+
+
+@router.delete("/{document_id}", status_code=204)
+async def remove_document(parts: Parts, document_id: str) -> Response:
+    """Remove a document and its chunks."""
+    if not await library_of(parts).knowledge.remove(document_id):
+        raise NotFound("There is no such document.")
+    return Response(status_code=204)

@@ -1,0 +1,39 @@
+"""From records to frames: what is written to a reader, and what the writer must know of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import msgspec
+
+from ragstream.delivery.protocols.base import Projection
+from ragstream.events import TERMINAL, EventType
+from ragstream.streamlog.base import Record
+
+__all__ = ["Frame", "write_sse"]
+
+_HELD = frozenset({EventType.MESSAGE_START, EventType.STEP, EventType.SOURCES})
+
+
+class Frame(msgspec.Struct, frozen=True, gc=False):
+    """The bytes of some records, written at once."""
+
+    data: bytes
+    held: bool  # says nothing yet that a reader waits for: the head may wait for more
+    terminal: Record | None  # the answer's end, if this frame has it
+
+
+async def write_sse(
+    records: AsyncGenerator[tuple[Record, ...], None], projection: Projection
+) -> AsyncGenerator[Frame, None]:
+    """Yield a frame for each batch of records, the last one with the terminal event."""
+    frame = projection.frame
+    async with aclosing(records):
+        async for batch in records:
+            last = batch[-1]
+            yield Frame(
+                b"".join([frame(record) for record in batch]),
+                all(record.type in _HELD for record in batch),
+                last if last.type in TERMINAL else None,
+            )

@@ -1,0 +1,151 @@
+"""Reader: one HTTP response that streams, from its held head to the write deadline.
+
+Three things happen at once, and the first to finish ends the others: frames are written as they come, the
+pulse acts on silence (release the head, send a heartbeat, give up a stuck reader), and ``receive`` tells
+when the client leaves, because ``send`` need not raise after it left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing
+from typing import Any
+
+from starlette.types import Receive, Send
+
+from ragstream.delivery.frames import Frame
+from ragstream.delivery.setup import StreamSetup
+from ragstream.errors import ReaderEvicted, ReaderLeft
+from ragstream.streamlog.base import Record
+
+__all__ = ["Reader", "race", "until_left"]
+
+_WINDOW = 16 + 10  # gzip in a 1 KiB window: memory decides, 18 KB a stream instead of 101
+_MEMORY = 4
+
+
+class Reader:
+    """Writes frames to one client."""
+
+    def __init__(self, setup: StreamSetup, receive: Receive, send: Send, ids: tuple[str, str]) -> None:
+        self._setup = setup
+        self._receive = receive
+        self._send = send
+        self._ids = ids  # stream id, session id
+        self._gzip = zlib.compressobj(6, zlib.DEFLATED, _WINDOW, _MEMORY) if setup.compression else None
+        self._held = bytearray()
+        self._turn = asyncio.Lock()  # one writer at a time: a frame or a heartbeat
+        self._writing_since: float | None = None
+        self._last_write = asyncio.get_running_loop().time()
+        self.started = False
+        self.terminal: Record | None = None
+        self.bytes_sent = 0
+
+    async def deliver(self, frames: AsyncGenerator[Frame, None], *, may_refuse: bool) -> None:
+        """Write the frames up to the terminal one.
+
+        Args:
+            frames: closed at the end, whatever happens.
+            may_refuse: return without a head if the first thing worth a head is a failure; the caller
+                then answers with an honest status. ``started`` tells.
+
+        Raises:
+            ReaderLeft: the client closed the connection.
+            ReaderEvicted: it took nothing for the write deadline.
+            StoreError: the log failed; everything before was written.
+        """
+        async with aclosing(frames):
+            await race(
+                self._write_all(frames, may_refuse=may_refuse), self._pulse(), until_left(self._receive)
+            )
+
+    async def finish(self, data: bytes) -> None:
+        """Write the last bytes and end the response."""
+        await self.write(data, more=False)
+
+    async def _write_all(self, frames: AsyncGenerator[Frame, None], *, may_refuse: bool) -> None:
+        async for frame in frames:
+            self.terminal = frame.terminal
+            if self.started:
+                await self.write(frame.data)
+                continue
+            self._held += frame.data
+            if frame.terminal is not None and may_refuse and frame.terminal.type == "failed":
+                return
+            if not frame.held:
+                await self.release()
+
+    async def release(self) -> None:
+        """Send the head and what was held back; idempotent."""
+        async with self._turn:
+            if self.started:
+                return
+            self.started = True
+            stream_id, session_id = self._ids
+            headers = [
+                *self._setup.headers,
+                (b"x-stream-id", stream_id.encode()),
+                (b"x-session-id", session_id.encode()),
+            ]
+            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        held, self._held = bytes(self._held), bytearray()
+        await self.write(held or self._setup.projection.heartbeat)
+
+    async def write(self, data: bytes, *, more: bool = True) -> None:
+        async with self._turn:
+            if self._gzip is not None:
+                data = self._gzip.compress(data) + self._gzip.flush(
+                    zlib.Z_SYNC_FLUSH if more else zlib.Z_FINISH
+                )
+            clock = asyncio.get_running_loop().time
+            self._writing_since = clock()
+            await self._send({"type": "http.response.body", "body": data, "more_body": more})
+            self._writing_since = None
+            self._last_write = clock()
+            self.bytes_sent += len(data)
+
+    async def _pulse(self) -> None:
+        """Act on silence, for ever."""
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(self._setup.head_hold)
+        await self.release()
+        while True:
+            await asyncio.sleep(self._wait(clock()))
+            now = clock()
+            if self._writing_since is not None:
+                if now - self._writing_since >= self._setup.write_deadline:
+                    raise ReaderEvicted(f"The reader took nothing for {self._setup.write_deadline:g} s.")
+            elif now - self._last_write >= self._setup.heartbeat:
+                await self.write(self._setup.projection.heartbeat)
+
+    def _wait(self, now: float) -> float:
+        if self._writing_since is not None:
+            return max(0.0, self._writing_since + self._setup.write_deadline - now)
+        return max(0.0, min(self._last_write + self._setup.heartbeat, now + self._setup.write_deadline) - now)
+
+
+async def until_left(receive: Receive) -> None:
+    """Wait until the client leaves.
+
+    Raises:
+        ReaderLeft: it left.
+    """
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    raise ReaderLeft("The reader closed the connection.")
+
+
+async def race(first: Coroutine[Any, Any, None], *others: Coroutine[Any, Any, None]) -> None:
+    """Run ``first`` to its end beside the others; whoever raises ends them all and its error is raised."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in (first, *others)]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in tasks:
+        if task in done and (fault := task.exception()) is not None:
+            raise fault

@@ -1,0 +1,21 @@
+"""How streams are delivered: the settings of this room, handed to it by the composition root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["DeliverySettings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliverySettings:
+    """Settings of delivery; times in seconds unless said otherwise."""
+
+    heartbeat: float = 10.0  # silence after which a comment is sent
+    retry: int = 2000  # milliseconds that a reader waits before it reconnects
+    head_hold: float = 0.25  # how long the head waits for the first token, for an honest status
+    write_deadline: float = 30.0  # a reader that takes nothing for so long is evicted
+    body_deadline: float = 30.0  # a request body must have arrived by then
+    max_body: int = 1 << 20  # bytes of a request body
+    compression: bool = False  # gzip, flushed at every event, where the client accepts it
+    headers: tuple[tuple[str, str], ...] = ()  # further headers of every streamed response

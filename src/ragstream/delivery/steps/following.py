@@ -1,0 +1,80 @@
+"""S115 and S116: a reader finds an answer that has begun, and chooses how to read."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Literal
+
+from starlette.responses import Response
+
+from ragstream.blueprint import step
+from ragstream.delivery.base import Follow
+from ragstream.delivery.exchange import Exchange
+from ragstream.delivery.kit import DeliveryKit
+from ragstream.delivery.setup import prepare
+from ragstream.errors import CursorAhead, CursorExpired, NotFound, ProgrammingError
+from ragstream.events import EventType, Reset, StreamEvent, encode
+from ragstream.storage.base import Turn
+from ragstream.streamlog.base import LogStatus, Record
+
+__all__ = ["find_stream", "read_as"]
+
+Records = AsyncGenerator[tuple[Record, ...], None]
+
+
+@step("FollowStream")
+async def find_stream(exchange: Exchange, kit: DeliveryKit) -> None:
+    """Find the log at the reader's cursor; somebody else's stream is as absent as a missing one.
+
+    A log that is gone is told from the stored turn: a reset with the whole text, then its ending.
+    """
+    asked, principal = exchange.asked, exchange.principal
+    if not isinstance(asked, Follow) or principal is None:
+        raise ProgrammingError("only a reader who comes back follows a stream")
+    status = await kit.log.status(asked.stream_id)
+    turn = await kit.turns.get(asked.stream_id)
+    owner = status.owner if status else turn.owner if turn else None
+    if owner != principal.name:
+        raise NotFound("There is no such stream.")
+    exchange.stream_id, exchange.session_id = asked.stream_id, turn.session_id if turn else ""
+    exchange.setup = prepare(
+        exchange.request, kit.settings, principal=principal, session=None, request_id=exchange.request_id
+    )
+    if status is not None and _is_read(status, asked.after):
+        exchange.reply = Response(status_code=204, headers={"cache-control": "no-store"})
+    else:
+        exchange.records = _records(kit, status, turn, asked)
+    exchange.note(stream_id=asked.stream_id, after=asked.after, from_log=status is not None)
+
+
+@step("ReadAs")
+def read_as(exchange: Exchange) -> Literal["stream", "whole"]:
+    """Give a stream to who wants events, the collected answer to who wants it whole."""
+    return "stream" if exchange.streaming else "whole"
+
+
+def _is_read(status: LogStatus, after: int) -> bool:
+    """Return whether the reader has all; an interrupted answer is said again, for it may have been stored."""
+    return status.state == "ended" and after == status.last_seq and status.last_type != EventType.INTERRUPTED
+
+
+def _records(kit: DeliveryKit, status: LogStatus | None, turn: Turn | None, asked: Follow) -> Records:
+    ending = turn.ending if turn else None
+    if status is None:
+        if turn is None or ending is None:
+            raise CursorExpired("The events of this answer are gone and its end was not stored; ask again.")
+        return _retell(turn, ending)
+    if asked.after > status.last_seq:
+        raise CursorAhead(f"The cursor is {asked.after}, but the log ends at {status.last_seq}.")
+    if status.state == "ended" and asked.after == status.last_seq and turn is not None and ending is not None:
+        return _retell(turn, ending)
+    return kit.log.read(asked.stream_id, asked.after)
+
+
+async def _retell(turn: Turn, ending: StreamEvent) -> Records:
+    """Yield a stored turn as a reset and its ending, without seqs: neither moves a cursor."""
+    reset = StreamEvent(
+        type=EventType.RESET,
+        reset=Reset(text=turn.text, sources=turn.sources, citations=turn.citations),
+    )
+    yield tuple(Record(0, event.type, encode(event)) for event in (reset, ending))

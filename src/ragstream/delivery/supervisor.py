@@ -1,0 +1,178 @@
+"""The supervisor: the one consumer of every answer's generator.
+
+A producer is a task of the supervisor, not of a request: it outlives its readers. Its rules:
+
+1. An event is applied to the answer, appended to the log, and only then is the next one pulled.
+2. A stop, a deadline or a fault ends the generator; the same turn then runs from its lane's rescue node in
+   a fresh task, which nothing cancels. So a stopped answer is ended, stored and counted like any other.
+3. Once the ending is decided, a stop changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+
+import structlog
+
+from ragstream.delivery.base import AnswerRun
+from ragstream.errors import (
+    AnswerStopped,
+    ErrorCode,
+    LimitExceeded,
+    ProducerDied,
+    ProgrammingError,
+    StoreError,
+    Unavailable,
+)
+from ragstream.events import EventError, EventType, StreamEvent
+from ragstream.streamlog.base import StreamLog, Writer
+
+__all__ = ["Supervisor"]
+
+_log = structlog.get_logger(__name__)
+_CLOSING = 6.0  # seconds for a lane's closing steps, which bound themselves to five
+
+
+class _Producer:
+    """One answer under way."""
+
+    def __init__(self, run: AnswerRun, generator: AsyncGenerator[StreamEvent, None]) -> None:
+        self.run = run
+        self.generator = generator
+        self.cause: BaseException | None = None
+        self.pulling: asyncio.Task[None] | None = None
+        self.writer: Writer
+
+    def end(self, cause: BaseException) -> None:
+        """End the generator for this cause, unless the ending is decided or another cause was first."""
+        if self.cause is None and self.run.ending is None:
+            self.cause = cause
+            if self.pulling is not None:
+                self.pulling.cancel()
+
+    async def produce(self) -> None:
+        """Pull to the end, or to a cause; then rescue."""
+        if self.cause is None:
+            self.pulling = asyncio.create_task(self._pull(self.generator))
+            await asyncio.wait({self.pulling})
+            fault = None if self.pulling.cancelled() else self.pulling.exception()
+            self.cause = self.cause or fault
+        if self.run.answer.ending is None:
+            cause = self.cause or ProgrammingError("the answer's generator ended without an ending")
+            await self._pull(self.run.rescue(cause))
+
+    async def _pull(self, generator: AsyncGenerator[StreamEvent, None]) -> None:
+        writer, answer = self.writer, self.run.answer
+        async with aclosing(generator):
+            async for event in generator:
+                answer.apply(event)
+                writer.append(event)
+                await writer.room()
+        await writer.flush()
+
+
+class Supervisor:
+    """Starts answers, stops them, and drains them at shutdown.
+
+    Args:
+        log: where the events go.
+        deadline: seconds that one answer may take in all.
+        max_producers: answers under way at once; one more is refused as Unavailable.
+    """
+
+    def __init__(self, log: StreamLog, *, deadline: float = 600.0, max_producers: int = 1000) -> None:
+        self._log = log
+        self._deadline = deadline
+        self._max_producers = max_producers
+        self._producers: dict[str, _Producer] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._draining = False
+
+    @property
+    def live(self) -> int:
+        """How many answers are under way."""
+        return len(self._producers)
+
+    async def start(self, run: AnswerRun, generator: AsyncGenerator[StreamEvent, None]) -> None:
+        """Claim the stream id and begin to pull ``generator``, which must not have begun.
+
+        Raises:
+            Unavailable: shutting down, or too many answers under way.
+            StreamExists: the stream id has been used.
+            StoreError: the log cannot be opened.
+        """
+        if self._draining:
+            raise Unavailable("The server is shutting down; ask again in a moment.", retry_after=2.0)
+        if self.live >= self._max_producers:
+            raise Unavailable("Too many answers are under way; ask again in a moment.", retry_after=2.0)
+        producer = _Producer(run, generator)
+        question = run.question
+        self._producers[question.stream_id] = producer
+        try:
+            producer.writer = await self._log.open(
+                question.stream_id, question.owner, stop=lambda by: producer.end(AnswerStopped(by))
+            )
+        except BaseException:
+            del self._producers[question.stream_id]
+            raise
+        self._supervise(producer)
+
+    async def settle(self, run: AnswerRun) -> None:
+        """End a log whose producer died: run the turn from its rescue node, as its new owner."""
+        producer = _Producer(run, run.rescue(ProducerDied("The process that wrote this answer ended.")))
+        producer.writer = await self._log.adopt(run.question.stream_id)
+        run.attach(producer.writer)
+        self._producers[run.question.stream_id] = producer
+        await self._finish(producer)
+
+    def stop(self, stream_id: str, by: str) -> bool:
+        """Stop an answer of this process; False where there is none."""
+        producer = self._producers.get(stream_id)
+        if producer is not None:
+            producer.end(AnswerStopped(by))
+        return producer is not None
+
+    async def drain(self, seconds: float) -> None:
+        """Take no new answers, let the running ones end within ``seconds``, interrupt the rest."""
+        self._draining = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        for producer in self._producers.values():
+            producer.end(ProducerDied("The server shut down before the answer was whole."))
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_CLOSING)
+
+    def _supervise(self, producer: _Producer) -> None:
+        producer.run.attach(producer.writer)
+        task = asyncio.create_task(self._finish(producer), name=f"answer {producer.run.question.stream_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _finish(self, producer: _Producer) -> None:
+        alarm = asyncio.get_running_loop().call_later(
+            self._deadline,
+            producer.end,
+            LimitExceeded("The answer took too long.", code=ErrorCode.DEADLINE_EXCEEDED),
+        )
+        try:
+            await producer.produce()
+        except StoreError as fault:  # the log is closed to us: its readers are told by their own reads
+            _log.error("answer not logged", stream_id=producer.run.question.stream_id, code=fault.code)
+        except Exception:  # noqa: BLE001 - the last boundary of an answer: even the rescue failed
+            _log.exception("answer lost its lane", stream_id=producer.run.question.stream_id)
+            await _say_internal_error(producer)
+        finally:
+            alarm.cancel()
+            self._producers.pop(producer.run.question.stream_id, None)
+            await producer.writer.close()
+
+
+async def _say_internal_error(producer: _Producer) -> None:
+    """End a log whose lane and rescue both failed, so that its readers do not wait."""
+    if producer.run.answer.ending is None:
+        error = EventError(code=ErrorCode.INTERNAL, message="The answer failed inside the server.")
+        with suppress(StoreError):
+            producer.writer.append(StreamEvent(type=EventType.ERROR, error=error))
+            await producer.writer.flush()
