@@ -1,0 +1,153 @@
+"""Answers without a model: the sentences that answer are quoted from the passages.
+
+A sentence scores the weight of the question's terms that it has, and half the weight of those that only its
+surroundings have: the headings above it, the question it replies to, the code or list it announces. A term
+weighs what BM25 makes of its rarity (Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009),
+rarity being counted among the sentences at hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from collections import Counter
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ragstream.answer.sentences import Sentence, sentences
+from ragstream.answer.words import carried_over, content_words
+from ragstream.events import EventType, Passage, StreamEvent, TextDelta
+from ragstream.knowledge.analyzer import question_terms, terms
+from ragstream.llm.base import ChatRequest
+
+__all__ = ["NOTHING", "ExtractiveAnswerer", "extract"]
+
+NOTHING = "The documents say nothing about this, as far as I can see. Try other words, or add a document."
+_MOST = 4  # sentences
+_GOOD = 0.6  # of the best score: what else is quoted
+_ENOUGH = 0.5  # of the question's weight: what the best passage must carry to be an answer
+_WORDS_AT_ONCE = 3
+_GROUP = re.compile(rf"\s*(?:\S+\s*){{1,{_WORDS_AT_ONCE}}}")
+
+
+class ExtractiveAnswerer:
+    """A provider that needs no model, no key and no network. Tokens are not counted: there are none."""
+
+    name = "extractive"
+    model = "extractive"
+
+    async def attempt(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+        """Quote what answers the last question, a few words at a time."""
+        questions = [message.text for message in request.messages if message.role == "user"]
+        for group in _GROUP.findall(extract(carried_over(questions), request.passages)):
+            yield StreamEvent(type=EventType.TEXT_DELTA, text_delta=TextDelta(content=group))
+            await asyncio.sleep(0)  # other answers are being written in this loop, too
+        yield StreamEvent(type=EventType.MESSAGE_COMPLETE, finish_reason="stop", model=self.model)
+
+    async def aclose(self) -> None:
+        """Nothing is held."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    number: int  # of its passage, as cited
+    place: int  # among the sentences of the passage
+    sentence: Sentence
+    terms: frozenset[str]
+    around: frozenset[str]  # terms of what it belongs to
+    length: int  # words
+
+
+def extract(question: str, passages: Sequence[Passage]) -> str:
+    """Return the sentences of the passages that answer the question, with ``[n]`` markers, or ``NOTHING``."""
+    asked = question_terms(" ".join(content_words(question)) or question)
+    candidates = [one for number, passage in enumerate(passages, 1) for one in _candidates(number, passage)]
+    weights = _weights(asked, candidates)
+    if not _answerable(weights, candidates):
+        return NOTHING
+    scores = {id(one): _score(one, weights) for one in candidates}
+    ranked = sorted(candidates, key=lambda one: -scores[id(one)])
+    bar = _GOOD * scores[id(ranked[0])]
+    chosen: list[_Candidate] = []
+    for one in ranked:
+        if len(chosen) == _MOST or scores[id(one)] < bar:
+            break
+        if not any(_alike(one, other) for other in chosen):
+            chosen.append(one)
+    return _written(list(_joined(chosen)))
+
+
+def _candidates(number: int, passage: Passage) -> Iterator[_Candidate]:
+    title = f"{passage.title} {passage.heading or ''}"
+    posed = ""  # a question that the text itself asks is a heading, and no answer
+    for place, sentence in enumerate(sentences(passage.text, cut=passage.start > 0)):
+        if sentence.text.endswith(("?", "\uff1f")):
+            posed = sentence.text
+            continue
+        found = terms(sentence.text)
+        around = terms(f"{title} {sentence.heading} {sentence.tail} {posed}")
+        posed = ""
+        yield _Candidate(number, place, sentence, frozenset(found), frozenset(around), len(found))
+
+
+def _weights(asked: Collection[str], candidates: Sequence[_Candidate]) -> Mapping[str, float]:
+    count = len(candidates)
+    having = Counter(term for one in candidates for term in one.terms | one.around)
+    return {term: math.log1p((count - having[term] + 0.5) / (having[term] + 0.5)) for term in asked}
+
+
+def _answerable(weights: Mapping[str, float], candidates: Sequence[_Candidate]) -> bool:
+    """Return whether one passage has enough of what was asked for."""
+    by_passage: dict[int, set[str]] = {}
+    for one in candidates:
+        by_passage.setdefault(one.number, set()).update(one.terms, one.around)
+    most = max((_weight(found, weights) for found in by_passage.values()), default=0.0)
+    return most > 0 and most >= _ENOUGH * sum(weights.values())
+
+
+def _weight(found: Collection[str], weights: Mapping[str, float]) -> float:
+    return sum(weight for term, weight in weights.items() if term in found)
+
+
+def _score(one: _Candidate, weights: Mapping[str, float]) -> float:
+    own = _weight(one.terms, weights)
+    if not own:
+        return 0.0
+    score = own + 0.5 * _weight(one.around - one.terms, weights)
+    if one.length < 4 or one.length > 60:  # a fragment says too little, a monster too much
+        score *= 0.7
+    return score * (1 - 0.03 * min(one.number - 1, 10))
+
+
+def _alike(one: _Candidate, other: _Candidate) -> bool:
+    return len(one.terms & other.terms) > 0.7 * min(len(one.terms), len(other.terms))
+
+
+def _joined(chosen: Sequence[_Candidate]) -> Iterator[list[_Candidate]]:
+    """Yield what is read in one go together, the best first."""
+    left = list(chosen)
+    while left:
+        group = [left.pop(0)]
+        while neighbour := next((one for one in left if _adjacent(one, group)), None):
+            left.remove(neighbour)
+            group = sorted([*group, neighbour], key=lambda one: one.place)
+        yield group
+
+
+def _adjacent(one: _Candidate, group: Sequence[_Candidate]) -> bool:
+    first, last = group[0], group[-1]
+    same = one.number == first.number and one.sentence.block == first.sentence.block
+    return same and (one.place == first.place - 1 or one.place == last.place + 1)
+
+
+def _written(groups: Sequence[Sequence[_Candidate]]) -> str:
+    quotes: list[str] = []
+    tails = any(one.sentence.tail for group in groups for one in group)
+    for group in groups:
+        quote = f"{' '.join(one.sentence.text for one in group)} [{group[0].number}]"
+        tail = group[-1].sentence.tail
+        quotes.append(f"{quote}\n\n{tail}" if tail else quote)
+    if len(quotes) > 1 and not tails:
+        return "\n".join(f"- {quote}" for quote in quotes)
+    return "\n\n".join(quotes)

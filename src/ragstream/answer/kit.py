@@ -1,0 +1,57 @@
+"""What the answer lane may use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from ragstream.errors import ConfigError
+from ragstream.events import Usage
+from ragstream.knowledge.base import Retriever
+from ragstream.llm.base import Caller
+from ragstream.storage.base import Turns, TurnStatus
+
+__all__ = ["AnswerKit", "AnswerSettings", "FollowUps", "Meter"]
+
+FollowUps = Literal["model", "terms", "off"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerSettings:
+    """How answers are made.
+
+    ``follow_ups`` says how a question that leans on earlier ones becomes a search: the model rewrites it,
+    the earlier terms are carried over, or nothing is done.
+    """
+
+    system_prompt: str = ""  # "": our own
+    retrieval_limit: int = 12  # passages
+    context_budget: int = 12_000  # characters of passages in the prompt
+    history_limit: int = 20  # earlier turns
+    history_budget: int = 16_000  # characters of earlier turns in the prompt
+    follow_ups: FollowUps = "terms"
+    rewrite_seconds: float = 5.0  # to wait for the model to rewrite a follow-up
+    closing_seconds: float = 5.0  # to acknowledge and store an answer at its end
+
+    def __post_init__(self) -> None:
+        if self.retrieval_limit < 1 or self.context_budget < 1:
+            raise ConfigError("AnswerSettings: retrieval_limit and context_budget must be at least 1")
+        if self.rewrite_seconds <= 0 or self.closing_seconds <= 0:
+            raise ConfigError("AnswerSettings: rewrite_seconds and closing_seconds must be above 0")
+
+
+class Meter(Protocol):
+    """Counts answers and what they cost."""
+
+    def answered(self, *, model: str, status: TurnStatus, usage: Usage | None, attempts: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerKit:
+    """The parts behind the lane's steps."""
+
+    turns: Turns
+    llm: Caller
+    retriever: Retriever | None  # None: the provider brings its own sources, prompt and citations
+    meter: Meter
+    settings: AnswerSettings = AnswerSettings()

@@ -1,0 +1,100 @@
+"""What is asked: the conversation, its newest question, and a query that stands on its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+
+from ragstream.answer.citations import without_markers
+from ragstream.answer.kit import AnswerKit
+from ragstream.answer.turn import Turn
+from ragstream.answer.words import carried_over
+from ragstream.blueprint import step
+from ragstream.errors import ProviderError
+from ragstream.events import Message
+from ragstream.llm.base import ChatRequest
+from ragstream.storage import base as storage
+
+__all__ = ["extract_query", "rewrite_query"]
+
+_LONGEST_QUERY = 1_000  # characters; what comes beyond tells a search nothing
+_LONGEST_REWRITE = 300  # characters; a model that writes more is answering
+_RECENT = 6  # messages that a follow-up may lean on
+_INSTRUCTION = (
+    "Rewrite the last question of the conversation as one search query that can be understood without the "
+    "conversation: replace every word that points back by what it stands for. Keep its language. Answer with "
+    "the query alone."
+)
+
+
+@step("ExtractQuery")
+async def extract_query(turn: Turn, kit: AnswerKit) -> None:
+    """Put the conversation together and find the question in it."""
+    earlier: list[Message] = []
+    if turn.question.continues:
+        rows = await kit.turns.history(turn.question.session_id, limit=kit.settings.history_limit)
+        earlier = _recalled(rows, turn.question.stream_id, kit.settings.history_budget)
+    turn.conversation = (*earlier, *turn.question.messages)
+    turn.query = turn.search = next(reversed(_questions(turn.conversation)), "")[:_LONGEST_QUERY]
+    turn.note(messages=len(turn.conversation))
+
+
+@step("RewriteQuery")
+async def rewrite_query(turn: Turn, kit: AnswerKit) -> None:
+    """Make a follow-up a query that finds what it means; a first question is one already."""
+    questions = _questions(turn.conversation)
+    if kit.retriever is None or kit.settings.follow_ups == "off" or len(questions) < 2:
+        return
+    rewritten = await _rewritten(turn, kit) if kit.settings.follow_ups == "model" else ""
+    turn.search = (rewritten or carried_over(questions))[:_LONGEST_QUERY]
+    turn.note(rewritten=turn.search != turn.query)
+
+
+def _questions(conversation: Sequence[Message]) -> list[str]:
+    return [message.text.strip() for message in conversation if message.role == "user"]
+
+
+def _recalled(rows: Sequence[storage.Turn], stream_id: str, budget: int) -> list[Message]:
+    """Return the newest earlier turns within the budget.
+
+    A question that got no answer is left out: many models accept a question only after an answer.
+    """
+    recalled: list[Message] = []
+    for row in reversed(rows):
+        if row.stream_id == stream_id or not row.text:
+            continue
+        budget -= len(row.text) + sum(len(message.text) for message in row.question)
+        if budget < 0:
+            break
+        said = without_markers(row.text, row.citations)  # they cite passages that are not in this prompt
+        recalled[:0] = [*row.question, Message(role="assistant", content=said)]
+    return recalled
+
+
+async def _rewritten(turn: Turn, kit: AnswerKit) -> str:
+    """Ask the model for the query; "" where it fails, hesitates or answers instead."""
+    recent = [message for message in turn.conversation if message.role in ("user", "assistant")][-_RECENT:]
+    told = "\n".join(f"{message.role}: {message.text}" for message in recent)
+    request = ChatRequest(
+        messages=(Message(role="system", content=_INSTRUCTION), Message(role="user", content=told)),
+        model=turn.question.model,
+        session_id=turn.question.session_id,
+    )
+    written = ""
+    try:
+        async with (
+            asyncio.timeout(kit.settings.rewrite_seconds),
+            aclosing(kit.llm.attempt(kit.llm.providers[0], request)) as events,
+        ):
+            async for event in events:
+                if event.text_delta:
+                    written += event.text_delta.content
+                if event.usage:
+                    turn.usages.append(event.usage)
+                if len(written) > _LONGEST_REWRITE:
+                    return ""
+    except (ProviderError, TimeoutError) as error:
+        turn.note(rewrite_failed=type(error).__name__)
+        return ""
+    return " ".join(written.split()).strip("\"' ")

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+
+from ragstream.answer.words import carried_over, content_words
+
+
+def test_content_words_are_what_a_question_is_about() -> None:
+    assert content_words("How do I configure the stream log's retention?") == [
+        "configure",
+        "stream",
+        "log's",
+        "retention",
+    ]
+    assert content_words("Wie lange werden die Protokolle behalten?") == ["lange", "protokolle", "behalten"]
+
+
+@pytest.mark.parametrize(
+    ("questions", "search"),
+    [
+        ([], ""),
+        (["How long are logs kept?"], "How long are logs kept?"),
+        (["How long are logs kept?", "And for Redis?"], "And for Redis? long logs kept"),
+        (["How long are logs kept?", "Why?"], "Why? long logs kept"),
+        (["How long are logs kept?", "And for Redis?", "Why?"], "Why? redis long logs kept"),
+        (["How long are logs kept?", "Can it be changed?"], "Can it be changed? long logs kept"),
+        (
+            ["How long are logs kept?", "How do I cancel a running answer?"],
+            "How do I cancel a running answer?",
+        ),
+        (["日志保存多久", "如何取消正在进行的回答"], "如何取消正在进行的回答"),
+        (["日志保存多久", "???"], "??? 日志保存多久"),
+    ],
+)
+def test_a_question_that_leans_on_earlier_ones_takes_their_words(questions: list[str], search: str) -> None:
+    assert carried_over(questions) == search
