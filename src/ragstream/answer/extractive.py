@@ -25,9 +25,10 @@ __all__ = ["NOTHING", "ExtractiveAnswerer", "extract"]
 
 NOTHING = "The documents say nothing about this, as far as I can see. Try other words, or add a document."
 _MOST = 4  # sentences
-_GOOD = 0.6  # of the best score: what else is quoted
+_GOOD = 0.7  # of the best score: what else is quoted
 _ENOUGH = 0.5  # of the question's weight: what the best passage must carry to be an answer
 _WORDS_AT_ONCE = 3
+_WHOLE = re.compile(r"(?!(?:It|This|That|These|They)\b)[^a-z].*[.!:\u3002\uff01\uff1a]\W*$", re.DOTALL)
 _GROUP = re.compile(rf"\s*(?:\S+\s*){{1,{_WORDS_AT_ONCE}}}")
 
 
@@ -94,7 +95,8 @@ def _candidates(number: int, passage: Passage) -> Iterator[_Candidate]:
 def _weights(asked: Collection[str], candidates: Sequence[_Candidate]) -> Mapping[str, float]:
     count = len(candidates)
     having = Counter(term for one in candidates for term in one.terms | one.around)
-    return {term: math.log1p((count - having[term] + 0.5) / (having[term] + 0.5)) for term in asked}
+    seen = {term: max(having[term], 1) for term in asked}  # what nobody has is as telling as what one has
+    return {term: math.log1p((count - known + 0.5) / (known + 0.5)) for term, known in seen.items()}
 
 
 def _answerable(weights: Mapping[str, float], candidates: Sequence[_Candidate]) -> bool:
@@ -111,17 +113,16 @@ def _weight(found: Collection[str], weights: Mapping[str, float]) -> float:
 
 
 def _score(one: _Candidate, weights: Mapping[str, float]) -> float:
-    own = _weight(one.terms, weights)
-    if not own:
-        return 0.0
-    score = own + 0.5 * _weight(one.around - one.terms, weights)
-    if one.length < 4 or one.length > 60:  # a fragment says too little, a monster too much
+    score = _weight(one.terms, weights) + 0.5 * _weight(one.around - one.terms, weights)
+    if not 4 <= one.length <= 60:  # a fragment says too little, a monster too much
         score *= 0.7
+    if not _WHOLE.match(one.sentence.text):  # rows, items, and what leans on the sentence before it
+        score *= 0.85
     return score * (1 - 0.03 * min(one.number - 1, 10))
 
 
 def _alike(one: _Candidate, other: _Candidate) -> bool:
-    return len(one.terms & other.terms) > 0.7 * min(len(one.terms), len(other.terms))
+    return len(one.terms & other.terms) > 0.8 * min(len(one.terms), len(other.terms))
 
 
 def _joined(chosen: Sequence[_Candidate]) -> Iterator[list[_Candidate]]:

@@ -26,6 +26,7 @@ class AnswerSettings:
 
     system_prompt: str = ""  # "": our own
     retrieval_limit: int = 12  # passages
+    least_score: float = 0.1  # a passage below it is as good as none; see ``Retriever``
     context_budget: int = 12_000  # characters of passages in the prompt
     history_limit: int = 20  # earlier turns
     history_budget: int = 16_000  # characters of earlier turns in the prompt

@@ -11,7 +11,7 @@ from ragstream.answer.kit import AnswerKit
 from ragstream.answer.sentences import sentences
 from ragstream.answer.turn import Turn
 from ragstream.blueprint import step
-from ragstream.errors import RetrievalFailed
+from ragstream.errors import RagstreamError, RetrievalFailed
 from ragstream.events import EventType, Passage, Source, StreamEvent, encode
 
 __all__ = ["build_context", "retrieve", "source_id"]
@@ -27,10 +27,13 @@ async def retrieve(turn: Turn, kit: AnswerKit) -> None:
     if kit.retriever is None or not turn.search:
         return
     try:
-        turn.passages = await kit.retriever.retrieve(turn.search, limit=kit.settings.retrieval_limit)
+        found = await kit.retriever.retrieve(turn.search, limit=kit.settings.retrieval_limit)
+    except RagstreamError:
+        raise
     except Exception as error:  # the seam to anybody's retriever
         raise RetrievalFailed("The documents could not be searched; try again later.") from error
-    turn.note(passages=len(turn.passages))
+    turn.passages = tuple(passage for passage in found if passage.score >= kit.settings.least_score)
+    turn.note(found=len(found), passages=len(turn.passages))
 
 
 @step("BuildContext")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 __all__ = ["carried_over", "content_words", "words"]
 
 _WORD = re.compile(r"\w+(?:['\u2019\-.]\w+)*")
+_HOW_MUCH = re.compile(r"\bhow (?:far|long|many|much|often)\b")
 # English, German, French, Spanish, Italian
 _LITTLE_WORDS = """
 a about after all also am an and any are as at be because been before being but by can cannot could did do
@@ -47,13 +48,14 @@ def words(text: str) -> list[str]:
 
 def content_words(text: str) -> list[str]:
     """Return the words that say what ``text`` is about, each once, in their order."""
-    return [word for word in dict.fromkeys(words(text)) if word not in _HELPERS]
+    asked = _HOW_MUCH.sub("", " ".join(words(text)))
+    return [word for word in dict.fromkeys(asked.split()) if word not in _HELPERS]
 
 
 def carried_over(questions: Sequence[str]) -> str:
     """Return the last question, with the words of those before it where it leans on them.
 
-    "And for Redis?" after "How long are logs kept?" becomes "And for Redis? long logs kept".
+    "And for Redis?" after "How long are logs kept?" becomes "And for Redis? logs kept".
     """
     if not questions:
         return ""

@@ -20,10 +20,10 @@ def test_content_words_are_what_a_question_is_about() -> None:
     [
         ([], ""),
         (["How long are logs kept?"], "How long are logs kept?"),
-        (["How long are logs kept?", "And for Redis?"], "And for Redis? long logs kept"),
-        (["How long are logs kept?", "Why?"], "Why? long logs kept"),
-        (["How long are logs kept?", "And for Redis?", "Why?"], "Why? redis long logs kept"),
-        (["How long are logs kept?", "Can it be changed?"], "Can it be changed? long logs kept"),
+        (["How long are logs kept?", "And for Redis?"], "And for Redis? logs kept"),
+        (["How long are logs kept?", "Why?"], "Why? logs kept"),
+        (["How long are logs kept?", "And for Redis?", "Why?"], "Why? redis logs kept"),
+        (["How long are logs kept?", "Can it be changed?"], "Can it be changed? logs kept"),
         (
             ["How long are logs kept?", "How do I cancel a running answer?"],
             "How do I cancel a running answer?",
