@@ -26,7 +26,7 @@ class GeneratorProvider:
     """
 
     def __init__(self, function: Answering, *, name: str | None = None, model: str | None = None) -> None:
-        self.name: str = name or getattr(function, "__name__", "generator")
+        self.name = name or str(getattr(function, "__name__", "generator"))
         self.model = model or self.name
         self._function = function
 

@@ -1,0 +1,310 @@
+"""The body of a streamed chat completion, bytes in, events out: no network, so that every cut can be tried.
+
+The shapes are those of OpenAI's ``chat.completion.chunk`` and of the servers that speak it with an accent: a
+role-only first chunk, ``content`` null or in parts, reasoning under two names, usage in a chunk without
+choices or under ``x_groq``, tool calls without an index. Fields that nobody here reads are skipped undecoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from ragstream.errors import ErrorCode, ProviderError
+from ragstream.events import (
+    EventType,
+    ReasoningDelta,
+    StreamEvent,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
+from ragstream.llm.failures import said_error
+from ragstream.llm.sse import EventData, LineTooLong
+
+__all__ = ["ChatStream"]
+
+_FINISH = {  # words for the same four reasons
+    "end_turn": "stop",
+    "eos": "stop",
+    "function_call": "tool_calls",
+    "max_tokens": "length",
+    "model_length": "length",
+}
+_MAX_CALLS = 128  # of one answer; a provider that counts on is broken
+
+
+class _Function(msgspec.Struct, gc=False):
+    name: str | None = None
+    arguments: str | dict[str, Any] | None = None
+
+
+class _CallPiece(msgspec.Struct, gc=False):
+    index: int | None = None
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Delta(msgspec.Struct, gc=False):
+    content: str | list[Any] | None = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    refusal: str | None = None
+    tool_calls: list[_CallPiece] | None = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    index: int | None = None
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+
+
+class _PromptDetails(msgspec.Struct, gc=False):
+    cached_tokens: int | None = None
+
+
+class _CompletionDetails(msgspec.Struct, gc=False):
+    reasoning_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct, gc=False):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+
+
+class _Groq(msgspec.Struct, gc=False):
+    usage: _Usage | None = None
+    error: Any = None
+
+
+class _Chunk(msgspec.Struct, gc=False):
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    model: str | None = None
+    error: Any = None
+    object: str | None = None
+    x_groq: _Groq | None = None
+
+
+_decode_chunk = msgspec.json.Decoder(_Chunk).decode
+
+
+class ChatStream:
+    """Read one streamed answer of the provider ``name``.
+
+    ``finished`` is set by a finish reason, ``done`` by ``[DONE]``: after the first the answer is whole, after
+    the second nothing more is read.
+    """
+
+    def __init__(self, name: str, key: str | None = None) -> None:
+        self.name = name
+        self._key = key  # never to be repeated in a message
+        self.finished = False
+        self.done = False
+        self._sse = EventData()
+        self._finish_reason = ""
+        self._model: str | None = None
+        self._usage: _Usage | None = None
+        self._calls: list[_OpenCall] = []
+        self._places: dict[int, int] = {}  # a provider's index of a call -> its place among ours
+
+    def feed(self, piece: bytes) -> Iterator[StreamEvent]:
+        """Yield what ``piece`` says.
+
+        Raises:
+            ProviderError: it is not the protocol, or the provider says that it failed.
+        """
+        try:
+            for data in self._sse.feed(piece):
+                if self.done:
+                    return
+                yield from self._read(data)
+        except LineTooLong as error:
+            raise self._broken(f"sent {error}") from error
+
+    def end(self) -> Iterator[StreamEvent]:
+        """Yield what was left at the end of the body.
+
+        A last event without its blank line counts if it is whole: JSON that was cut can never be parsed.
+
+        Raises:
+            ProviderError: the body ended before the answer did.
+        """
+        for data in self._sse.end():
+            if not self.done and _is_whole(data):
+                yield from self._read(data)
+        if not self.finished:
+            raise self._unfinished()
+
+    def ending(self) -> Iterator[StreamEvent]:
+        """Yield the tool calls, whole, and the MESSAGE_COMPLETE of an answer that is finished."""
+        for call in self._calls:
+            yield StreamEvent(type=EventType.TOOL_CALL, tool_call=call.whole())
+        reason = _FINISH.get(self._finish_reason, self._finish_reason)
+        if self._calls and reason == "stop":
+            reason = "tool_calls"  # some servers never say it
+        usage = _told(self._usage) if self._usage else None
+        yield StreamEvent(
+            type=EventType.MESSAGE_COMPLETE, finish_reason=reason, model=self._model, usage=usage
+        )
+
+    def _read(self, data: bytes) -> Iterator[StreamEvent]:
+        chunk = self._decoded(data)
+        if chunk is None:
+            return
+        if chunk.usage or chunk.x_groq:
+            self._usage = chunk.usage or (chunk.x_groq and chunk.x_groq.usage) or self._usage
+        if chunk.model:
+            self._model = chunk.model
+        if chunk.choices:
+            choice = chunk.choices[0]
+            if len(chunk.choices) > 1 or choice.index:
+                raise self._broken("sent several choices; only one is read, so ask for one")
+            if choice.delta is not None:
+                yield from self._said(choice.delta)
+            if choice.finish_reason:
+                self._finish(choice.finish_reason)
+
+    def _decoded(self, data: bytes) -> _Chunk | None:
+        try:
+            chunk = _decode_chunk(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self.done = data.strip() == b"[DONE]"
+            if self.done or not data.strip():
+                return None
+            raise self._broken("sent a chunk that cannot be read") from error
+        if chunk.error or chunk.object == "error" or (chunk.x_groq and chunk.x_groq.error):
+            raise said_error(self.name, data, self._key)
+        return chunk
+
+    def _said(self, delta: _Delta) -> Iterator[StreamEvent]:
+        content = delta.content
+        if delta.reasoning_content or delta.reasoning or isinstance(content, list):
+            reasoning, content = _parts(delta)
+            if reasoning:
+                yield StreamEvent(
+                    type=EventType.REASONING_DELTA, reasoning_delta=ReasoningDelta(content=reasoning)
+                )
+        if content:
+            yield StreamEvent(type=EventType.TEXT_DELTA, text_delta=TextDelta(content=content))
+        if delta.refusal:
+            refused = TextDelta(content=delta.refusal, refusal=True)
+            yield StreamEvent(type=EventType.TEXT_DELTA, text_delta=refused)
+        for piece in delta.tool_calls or ():
+            yield StreamEvent(type=EventType.TOOL_CALL_DELTA, tool_call_delta=self._called(piece))
+
+    def _called(self, piece: _CallPiece) -> ToolCallDelta:
+        place = self._place(piece)
+        if place == len(self._calls):
+            if place >= _MAX_CALLS:
+                raise self._broken(f"called more than {_MAX_CALLS} tools at once")
+            self._calls.append(_OpenCall(piece.id or f"call_{place}"))
+        call = self._calls[place]
+        function = piece.function or _Function()
+        arguments = function.arguments or ""
+        if isinstance(arguments, dict):
+            arguments = msgspec.json.encode(arguments).decode()
+        is_new = not call.name
+        call.name = call.name or function.name or ""
+        call.arguments.append(arguments)
+        return ToolCallDelta(
+            index=place,
+            id=call.id if is_new else None,
+            name=call.name if is_new else None,
+            arguments=arguments,
+        )
+
+    def _place(self, piece: _CallPiece) -> int:
+        """Return where the piece belongs; without an index, a new id or name begins a new call."""
+        if piece.index is not None:
+            return self._places.setdefault(piece.index, len(self._calls))
+        last = self._calls[-1] if self._calls else None
+        begins = bool(piece.id and (last is None or piece.id != last.id))
+        begins = begins or bool(not piece.id and piece.function and piece.function.name)
+        return len(self._calls) if last is None or begins else len(self._calls) - 1
+
+    def _finish(self, reason: str) -> None:
+        if reason == "error":
+            raise ProviderError(
+                f"{self.name} ended the answer with an error",
+                code=ErrorCode.UPSTREAM_ERROR,
+                provider=self.name,
+                retryable=True,
+            )
+        self.finished = True
+        self._finish_reason = reason
+
+    def _unfinished(self) -> ProviderError:
+        if self._sse.foreign and not self._sse.seen:
+            return self._broken("answered something that is not an event stream: is the base URL right?")
+        return ProviderError(
+            f"{self.name} ended the stream before the answer was finished",
+            code=ErrorCode.UPSTREAM_TRUNCATED,
+            provider=self.name,
+            retryable=True,
+        )
+
+    def _broken(self, what: str) -> ProviderError:
+        return ProviderError(
+            f"{self.name} {what}", code=ErrorCode.UPSTREAM_PROTOCOL, provider=self.name, retryable=False
+        )
+
+
+class _OpenCall:
+    """A tool call while its arguments are arriving."""
+
+    __slots__ = ("arguments", "id", "name")
+
+    def __init__(self, call_id: str) -> None:
+        self.id = call_id
+        self.name = ""
+        self.arguments: list[str] = []
+
+    def whole(self) -> ToolCall:
+        return ToolCall(id=self.id, name=self.name, arguments="".join(self.arguments) or "{}")
+
+
+def _parts(delta: _Delta) -> tuple[str, str]:
+    """Return reasoning and text of a delta that has reasoning or says its content in parts (Mistral)."""
+    reasoning = next((r for r in (delta.reasoning_content, delta.reasoning) if r and isinstance(r, str)), "")
+    if not isinstance(delta.content, list):
+        return reasoning, delta.content or ""
+    text = ""
+    for part in delta.content:
+        if isinstance(part, dict) and part.get("type") == "thinking":
+            reasoning += "".join(_text_of(thought) for thought in part.get("thinking") or ())
+        else:
+            text += _text_of(part)
+    return reasoning, text
+
+
+def _text_of(part: object) -> str:
+    text = part.get("text") if isinstance(part, dict) else part
+    return text if isinstance(text, str) else ""
+
+
+def _is_whole(data: bytes) -> bool:
+    try:
+        msgspec.json.decode(data, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return data.strip() == b"[DONE]"
+    return True
+
+
+def _told(usage: _Usage) -> Usage:
+    prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
+    cached = usage.prompt_tokens_details and usage.prompt_tokens_details.cached_tokens
+    reasoning = usage.completion_tokens_details and usage.completion_tokens_details.reasoning_tokens
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=usage.total_tokens or prompt + completion,
+        cached_tokens=cached or 0,
+        reasoning_tokens=reasoning or 0,
+    )

@@ -1,0 +1,239 @@
+"""Any OpenAI-compatible server as a provider: the SDK's auth and connections, our own reading of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+from ragstream.errors import ConfigError, ErrorCode, ProviderError
+from ragstream.events import StreamEvent
+from ragstream.llm.base import ChatRequest
+from ragstream.llm.chunks import ChatStream
+from ragstream.llm.failures import bad_status, said_error
+from ragstream.llm.wire import ALL_FEATURES, Feature, chat_body
+
+if TYPE_CHECKING:
+    import httpx2
+    from openai import AsyncOpenAI
+
+__all__ = ["OpenAIProvider"]
+
+OPENAI = "https://api.openai.com/v1"
+
+_AFTER_FINISH = 5.0  # seconds to wait for usage and [DONE] once the answer is whole
+_AFTER_DONE = 0.05  # seconds to wait for the end of the body, without which a connection is not used again
+
+
+class OpenAIProvider:
+    """Ask one model of one server that speaks OpenAI's Chat Completions.
+
+    Args:
+        model: the model to ask for; a request may name another.
+        api_key: sent as a bearer token; a local server needs none.
+        base_url: where ``/chat/completions`` is; OpenAI's own if not given.
+        name: what logs, metrics and errors call it; the host of the base URL if not given.
+        connect_timeout: seconds for the name look-up, the connection and TLS.
+        takes: what it can be given besides text; anything else is refused before the call.
+        usage: ask for token counts; a few servers refuse to be asked.
+
+    Raises:
+        ConfigError: the base URL is not one, or OpenAI's own is asked without a key.
+    """
+
+    def __init__(
+        self,
+        model: str = "",
+        *,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        name: str | None = None,
+        connect_timeout: float = 10.0,
+        takes: Collection[Feature] = ALL_FEATURES,
+        usage: bool = True,
+    ) -> None:
+        self.base_url = base_url or OPENAI
+        host = _host(self.base_url)
+        if not api_key and self.base_url == OPENAI:
+            raise ConfigError(
+                "OPENAI_API_KEY is not set: set it, or OPENAI_BASE_URL for a server of your own"
+            )
+        self.name = name or host
+        self.model = model
+        self._key = api_key
+        self._connect_timeout = connect_timeout
+        self._takes = frozenset(takes)
+        self._usage = usage
+        self._max_tokens = "max_completion_tokens" if host == "api.openai.com" else "max_tokens"
+        self._client: AsyncOpenAI | None = None
+
+    @classmethod
+    def from_environment(
+        cls, model: str | None = None, *, api_key: str | None = None, base_url: str | None = None
+    ) -> Self:
+        """Take what is not given from RAGSTREAM_MODEL, OPENAI_API_KEY and OPENAI_BASE_URL.
+
+        Raises:
+            ConfigError: there is neither a key nor a base URL.
+        """
+        return cls(
+            model or os.environ.get("RAGSTREAM_MODEL", ""),
+            api_key=api_key or os.environ.get("OPENAI_API_KEY"),
+            base_url=base_url or os.environ.get("OPENAI_BASE_URL"),
+        )
+
+    def __repr__(self) -> str:
+        return f"OpenAIProvider({self.model!r}, base_url={self.base_url!r}, name={self.name!r})"
+
+    def get_client(self) -> AsyncOpenAI:
+        """Return the SDK's client for the running loop; its own retries are off."""
+        from openai import AsyncOpenAI, Timeout
+
+        from ragstream.llm.transport import Pool
+
+        http = Pool.of_running_loop(self).http
+        if self._client is None or self._client._client is not http:  # noqa: SLF001 - has no public name
+            wait = self._connect_timeout
+            self._client = AsyncOpenAI(
+                api_key=self._key or "none",
+                base_url=self.base_url,
+                http_client=http,
+                max_retries=0,
+                timeout=Timeout(None, connect=wait, pool=wait),  # aiohttp's "pool" includes the name look-up
+            )
+        return self._client
+
+    async def attempt(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+        """Ask once; see ``Provider.attempt``.
+
+        Raises:
+            ConfigError: no model is set; the message lists what the server offers.
+        """
+        body = chat_body(
+            request,
+            provider=self.name,
+            model=request.model or self.model or await self._choose(),
+            takes=self._takes,
+            max_tokens_name=self._max_tokens,
+        )
+        stream = ChatStream(self.name, self._key)
+        async with self._answer(body) as pieces:
+            while not stream.done and (piece := await self._next(pieces, stream)):
+                for event in stream.feed(piece):
+                    yield event
+            if stream.done:
+                with suppress(Exception):
+                    await asyncio.wait_for(anext(pieces, b""), _AFTER_DONE)
+            for event in stream.end():
+                yield event
+        for event in stream.ending():
+            yield event
+
+    async def models(self) -> list[str]:
+        """Return the ids of the models that the server offers.
+
+        Raises:
+            ProviderError: it could not be asked.
+        """
+        try:
+            page = await self.get_client().models.list()
+        except Exception as error:
+            raise self._failed(error) from error
+        return sorted(model.id for model in page.data)
+
+    async def aclose(self) -> None:
+        """Give the connections back; other providers on this loop may go on using theirs."""
+        from ragstream.llm.transport import Pool
+
+        self._client = None
+        await Pool.of_running_loop(self).leave(self)
+
+    @asynccontextmanager
+    async def _answer(self, body: dict[str, Any]) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Send the request, hand out the pieces of the answer's body, close the connection."""
+        from ragstream.llm.transport import read_capped, shut
+
+        response = await self._send(body)
+        pieces = response.aiter_raw()
+        try:
+            self._check(response)
+            if response.headers.get("content-type", "").startswith("application/json"):
+                raise self._not_streamed(await read_capped(response))
+            yield pieces
+        finally:
+            await shut(response, pieces)
+
+    async def _send(self, body: dict[str, Any]) -> httpx2.Response:
+        from ragstream.llm.transport import FAILURES
+
+        extra = {"stream_options": {"include_usage": True}, **body} if self._usage else body
+        try:
+            raw = await self.get_client().chat.completions.with_raw_response.create(
+                model=body["model"],
+                messages=[],  # the body stands in extra_body, so that the SDK need not walk through it
+                stream=True,
+                extra_body=extra,
+                extra_headers={"Accept-Encoding": "identity"},
+            )
+        except Exception as error:
+            raise self._failed(error) from error
+        return raw.http_response
+
+    def _headers(self) -> dict[str, Any]:
+        from openai import Omit
+
+        identity = {"Accept-Encoding": "identity"}  # one flush less between a token and its reader
+        return identity if self._key else {**identity, "Authorization": Omit()}
+
+    def _check(self, response: httpx2.Response) -> None:
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise self._protocol("sent a compressed body, unasked")
+        if response.headers.get("content-type", "").startswith("text/html"):
+            raise self._protocol("answered with a web page: is the base URL right?")
+
+    async def _next(self, pieces: AsyncIterator[bytes], stream: ChatStream) -> bytes:
+        """Return the next piece of the body, nothing at its end; a whole answer outlives its connection."""
+        wait = _AFTER_FINISH if stream.finished else None
+        try:
+            if wait is None:
+                return await anext(pieces, b"")
+            async with asyncio.timeout(wait):
+                return await anext(pieces, b"")
+        except Exception as error:
+            if stream.finished:
+                return b""
+            raise ProviderError(
+                f"{self.name}: the connection was cut before the answer was finished",
+                code=ErrorCode.UPSTREAM_TRUNCATED,
+                provider=self.name,
+                retryable=True,
+            ) from error
+
+    async def _choose(self) -> str:
+        offered = ", ".join((await self.models())[:20]) or "nothing"
+        raise ConfigError(f"No model is set: set RAGSTREAM_MODEL to one that {self.name} offers: {offered}")
+
+    def _not_streamed(self, body: bytes) -> ProviderError:
+        if b'"error"' in body:
+            return said_error(self.name, body, self._key)
+        return self._protocol("answered with JSON where a stream was asked for")
+
+    def _protocol(self, what: str) -> ProviderError:
+        return ProviderError(f"{self.name} {what}", code=ErrorCode.UPSTREAM_PROTOCOL, provider=self.name)
+
+    def _failed(self, error: Exception) -> ProviderError:
+        from ragstream.llm.transport import Refused, unreachable
+
+        if isinstance(error, Refused):
+            return bad_status(self.name, error.status, error.headers, error.body, self._key)
+        return unreachable(self.name, error)
+
+
+def _host(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ConfigError(f"The base URL {url!r} is none: it begins with http:// or https://")
+    return parts.netloc.rpartition("@")[2]
