@@ -1,4 +1,7 @@
-"""Any OpenAI-compatible server as a provider: the SDK's auth and connections, our own reading of it."""
+"""Any OpenAI-compatible server as a provider: the SDK's auth and connections, our own reading of it.
+
+Importing this module imports the SDK, which takes a second; so it is imported where a provider is made.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,19 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
+
+import httpx2
+from openai import AsyncOpenAI, Omit, Timeout
 
 from ragstream.errors import ConfigError, ErrorCode, ProviderError
 from ragstream.events import StreamEvent
 from ragstream.llm.base import ChatRequest
 from ragstream.llm.chunks import ChatStream
 from ragstream.llm.failures import bad_status, said_error
+from ragstream.llm.transport import Pool, Refused, read_capped, shut, unreachable
 from ragstream.llm.wire import ALL_FEATURES, Feature, chat_body
-
-if TYPE_CHECKING:
-    import httpx2
-    from openai import AsyncOpenAI
 
 __all__ = ["OpenAIProvider"]
 
@@ -90,10 +93,6 @@ class OpenAIProvider:
 
     def get_client(self) -> AsyncOpenAI:
         """Return the SDK's client for the running loop; its own retries are off."""
-        from openai import AsyncOpenAI, Timeout
-
-        from ragstream.llm.transport import Pool
-
         http = Pool.of_running_loop(self).http
         if self._client is None or self._client._client is not http:  # noqa: SLF001 - has no public name
             wait = self._connect_timeout
@@ -146,16 +145,12 @@ class OpenAIProvider:
 
     async def aclose(self) -> None:
         """Give the connections back; other providers on this loop may go on using theirs."""
-        from ragstream.llm.transport import Pool
-
         self._client = None
         await Pool.of_running_loop(self).leave(self)
 
     @asynccontextmanager
     async def _answer(self, body: dict[str, Any]) -> AsyncIterator[AsyncIterator[bytes]]:
         """Send the request, hand out the pieces of the answer's body, close the connection."""
-        from ragstream.llm.transport import read_capped, shut
-
         response = await self._send(body)
         pieces = response.aiter_raw()
         try:
@@ -167,8 +162,6 @@ class OpenAIProvider:
             await shut(response, pieces)
 
     async def _send(self, body: dict[str, Any]) -> httpx2.Response:
-        from ragstream.llm.transport import FAILURES
-
         extra = {"stream_options": {"include_usage": True}, **body} if self._usage else body
         try:
             raw = await self.get_client().chat.completions.with_raw_response.create(
@@ -183,8 +176,6 @@ class OpenAIProvider:
         return raw.http_response
 
     def _headers(self) -> dict[str, Any]:
-        from openai import Omit
-
         identity = {"Accept-Encoding": "identity"}  # one flush less between a token and its reader
         return identity if self._key else {**identity, "Authorization": Omit()}
 
@@ -225,8 +216,6 @@ class OpenAIProvider:
         return ProviderError(f"{self.name} {what}", code=ErrorCode.UPSTREAM_PROTOCOL, provider=self.name)
 
     def _failed(self, error: Exception) -> ProviderError:
-        from ragstream.llm.transport import Refused, unreachable
-
         if isinstance(error, Refused):
             return bad_status(self.name, error.status, error.headers, error.body, self._key)
         return unreachable(self.name, error)

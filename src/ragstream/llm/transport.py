@@ -36,7 +36,7 @@ class Refused(Exception):
         self.status, self.headers, self.body = status, headers, body
 
 
-# What the SDK, the HTTP client under it and the transport under that may raise. TypeErrors stay what they are.
+# What the SDK, the HTTP client under it and the transport under that may raise; a TypeError stays one.
 FAILURES = (Refused, openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError, OSError)
 
 
