@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -119,15 +119,17 @@ class OpenAIProvider:
             max_tokens_name=self._max_tokens,
         )
         stream = ChatStream(self.name, self._key)
+        until: float | None = None  # once the answer is whole: how long to wait for what may follow it
         async with self._answer(body) as pieces:
-            while not stream.done and (piece := await self._next(pieces, stream)):
+            while not stream.done and (piece := await self._next(pieces, until)):
                 for event in stream.feed(piece):
                     yield event
-            if stream.done:
-                with suppress(Exception):
-                    await asyncio.wait_for(anext(pieces, b""), _AFTER_DONE)
+                if stream.finished and until is None:
+                    until = asyncio.get_running_loop().time() + _AFTER_FINISH
             for event in stream.end():
                 yield event
+            if stream.done:
+                await self._next(pieces, asyncio.get_running_loop().time() + _AFTER_DONE)
         for event in stream.ending():
             yield event
 
@@ -138,8 +140,8 @@ class OpenAIProvider:
             ProviderError: it could not be asked.
         """
         try:
-            page = await self.get_client().models.list()
-        except Exception as error:
+            page = await self.get_client().models.list(extra_headers=self._headers())
+        except FAILURES as error:
             raise self._failed(error) from error
         return sorted(model.id for model in page.data)
 
@@ -169,14 +171,16 @@ class OpenAIProvider:
                 messages=[],  # the body stands in extra_body, so that the SDK need not walk through it
                 stream=True,
                 extra_body=extra,
-                extra_headers={"Accept-Encoding": "identity"},
+                extra_headers=self._headers(),
             )
-        except Exception as error:
+        except FAILURES as error:
             raise self._failed(error) from error
         return raw.http_response
 
     def _headers(self) -> dict[str, Any]:
-        identity = {"Accept-Encoding": "identity"}  # one flush less between a token and its reader
+        identity: dict[str, Any] = {
+            "Accept-Encoding": "identity"
+        }  # one flush less between a token and its reader
         return identity if self._key else {**identity, "Authorization": Omit()}
 
     def _check(self, response: httpx2.Response) -> None:
@@ -185,16 +189,15 @@ class OpenAIProvider:
         if response.headers.get("content-type", "").startswith("text/html"):
             raise self._protocol("answered with a web page: is the base URL right?")
 
-    async def _next(self, pieces: AsyncIterator[bytes], stream: ChatStream) -> bytes:
+    async def _next(self, pieces: AsyncIterator[bytes], until: float | None) -> bytes:
         """Return the next piece of the body, nothing at its end; a whole answer outlives its connection."""
-        wait = _AFTER_FINISH if stream.finished else None
         try:
-            if wait is None:
+            if until is None:
                 return await anext(pieces, b"")
-            async with asyncio.timeout(wait):
+            async with asyncio.timeout_at(until):
                 return await anext(pieces, b"")
-        except Exception as error:
-            if stream.finished:
+        except (*FAILURES, TimeoutError) as error:
+            if until is not None:
                 return b""
             raise ProviderError(
                 f"{self.name}: the connection was cut before the answer was finished",
