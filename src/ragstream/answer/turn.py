@@ -16,7 +16,7 @@ from ragstream.streamlog.base import Writer
 __all__ = ["Turn"]
 
 
-@dataclass(kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Turn(State):
     """The state of the answer lane; each field is set by one step, or is a ledger that only grows."""
 

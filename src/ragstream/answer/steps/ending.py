@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from ragstream.answer.kit import AnswerKit
-from ragstream.answer.opening import question_row, start_event
+from ragstream.answer.steps.opening import question_row, start_event
 from ragstream.answer.turn import Turn
 from ragstream.blueprint import step
 from ragstream.errors import (

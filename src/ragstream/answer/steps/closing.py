@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ragstream.answer.ending import status
 from ragstream.answer.kit import AnswerKit
+from ragstream.answer.steps.ending import status
 from ragstream.answer.turn import Turn
 from ragstream.blueprint import step
 

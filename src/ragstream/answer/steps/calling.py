@@ -10,7 +10,7 @@ from typing import Literal
 
 from ragstream.answer.citations import as_written, text_events
 from ragstream.answer.kit import AnswerKit
-from ragstream.answer.retrieval import source_id
+from ragstream.answer.steps.retrieval import source_id
 from ragstream.answer.turn import Turn
 from ragstream.blueprint import step
 from ragstream.errors import ErrorCode, ProviderError

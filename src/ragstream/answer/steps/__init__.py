@@ -1,0 +1,7 @@
+"""The steps of the answer lane, a module for each stretch of it."""
+
+from ragstream.answer.steps import calling, closing, ending, opening, prompting, query, retrieval
+
+__all__ = ["MODULES"]
+
+MODULES = (opening, query, retrieval, prompting, calling, ending, closing)
