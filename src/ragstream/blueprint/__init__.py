@@ -1,1 +1,24 @@
 """The mechanism: read the diagram, bind functions to its nodes, run them."""
+
+from ragstream.blueprint.binding import Blueprint, Lane, Step, bind, step
+from ragstream.blueprint.diagram import Diagram, Edge, Kind, Node
+from ragstream.blueprint.engine import run, walk
+from ragstream.blueprint.reading import load_diagram, read_diagram
+from ragstream.blueprint.state import State
+
+__all__ = [
+    "Blueprint",
+    "Diagram",
+    "Edge",
+    "Kind",
+    "Lane",
+    "Node",
+    "State",
+    "Step",
+    "bind",
+    "load_diagram",
+    "read_diagram",
+    "run",
+    "step",
+    "walk",
+]
