@@ -1,0 +1,91 @@
+"""``ragstream ask``: one question, answered in the terminal, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ragstream.events import Answer, Source, StreamEvent
+    from ragstream.settings import Settings
+
+    Show = Callable[[StreamEvent, Answer], None]
+
+__all__ = ["ask"]
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="What you want to know.")],
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Documents and folders to read first.", show_default=False)
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where the index is kept. Default: ./.ragstream.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the events as JSON lines.")] = False,
+) -> None:
+    """Ask a question and read the answer as it is written; Ctrl-C stops it.
+
+    Sources stand below the answer as footnotes.
+    """
+    from ragstream.settings import load
+
+    settings = load({"data_dir": data_dir} if data_dir else {})
+    sys.exit(asyncio.run(_ask(settings, question, paths or [], _print_json if as_json else _print_text)))
+
+
+async def _ask(settings: Settings, question: str, paths: list[Path], show: Show) -> int:
+    from ragstream.bootstrap.desk import open_desk
+    from ragstream.events import Answer
+
+    answer = Answer()
+    async with open_desk(settings, paths) as desk:
+        stream_id = await desk.ask(question)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, desk.stop, stream_id)
+        async with aclosing(desk.read(stream_id)) as records:
+            async for batch in records:
+                for record in batch:
+                    answer.apply(record.event)
+                    show(record.event, answer)
+    return 0 if answer.ending is not None and answer.ending.type == "message_complete" else 1
+
+
+def _print_json(event: StreamEvent, answer: Answer) -> None:  # noqa: ARG001
+    from ragstream.events import encode
+
+    print(encode(event).decode(), flush=True)  # noqa: T201
+
+
+def _print_text(event: StreamEvent, answer: Answer) -> None:
+    if event.text_delta is not None:
+        print(event.text_delta.content, end="", flush=True)  # noqa: T201
+    elif event.terminal:
+        _print_end(event, answer)
+
+
+def _print_end(event: StreamEvent, answer: Answer) -> None:
+    if answer.text and not answer.text.endswith("\n"):
+        print()  # noqa: T201
+    for number, source in _footnotes(answer):
+        place = f", page {source.page}" if source.page else f", {source.heading}" if source.heading else ""
+        print(f"[{number}] {source.title} ({source.uri}{place})")  # noqa: T201
+    if event.error is not None:
+        print(f"ragstream: {event.error}", file=sys.stderr)  # noqa: T201
+    elif event.cancelled is not None:
+        print("Stopped.", file=sys.stderr)  # noqa: T201
+    elif event.interrupted is not None:
+        print("Interrupted.", file=sys.stderr)  # noqa: T201
+
+
+def _footnotes(answer: Answer) -> list[tuple[int, Source]]:
+    """Return the cited sources with their numbers in the text, which count by first use."""
+    cited = list(dict.fromkeys(citation.source_id for citation in answer.citations))
+    sources = {source.id: source for source in answer.sources}
+    return [(number, sources[name]) for number, name in enumerate(cited, 1) if name in sources]
