@@ -27,6 +27,13 @@ check: setup ## lint, formatting, types, layers, and the rules of the house
 	@.venv/bin/lint-imports
 	@$(PYTHON_RUN) -m pytest -q tests/architecture
 
+bench: setup ## run the benchmarks; each prints its table
+	@for bench in benchmarks/bench_*.py; do $(PYTHON_RUN) $$bench || exit 1; done
+
+docs: setup ## write anew what the documentation quotes from the program, and check the documentation
+	@$(PYTHON_RUN) scripts/docs.py
+	@$(PYTHON_RUN) -m pytest -q tests/architecture/test_docs.py
+
 trial: setup ## run the tests that take minutes
 	@$(PYTHON_RUN) -m pytest -m nightly $(ARGS)
 
