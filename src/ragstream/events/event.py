@@ -224,8 +224,8 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(StreamEvent)
 
 
-def encode(event: StreamEvent) -> bytes:
-    """Return the event's JSON: compact UTF-8 without line breaks.
+def encode(event: msgspec.Struct) -> bytes:
+    """Return the JSON of an event, or of what holds events: compact UTF-8 without line breaks.
 
     A lone surrogate, which UTF-8 cannot say, becomes U+FFFD.
     """

@@ -8,7 +8,7 @@ import msgspec
 
 from ragstream.events import Citation, Message, Source, StreamEvent, Usage
 
-__all__ = ["Session", "Sessions", "Turn", "TurnStatus", "Turns"]
+__all__ = ["Idempotency", "Session", "Sessions", "Turn", "TurnStatus", "Turns"]
 
 TurnStatus = Literal["streaming", "complete", "failed", "cancelled", "interrupted"]
 
@@ -59,7 +59,7 @@ class Turns(Protocol):
     async def open(self, turn: Turn) -> None:
         """Store the question, its answer under way, and the session if it is new.
 
-        A session's first question gives it its name.
+        A session's first question gives it its name. NotFound: the session is somebody else's.
         """
 
     async def close(self, turn: Turn) -> None:
@@ -69,3 +69,15 @@ class Turns(Protocol):
     async def history(self, session_id: str, *, limit: int = 200) -> list[Turn]: ...  # oldest first
     async def clear(self, session_id: str) -> list[str]: ...  # returns the stream ids of what is gone
     async def unfinished(self) -> list[Turn]: ...  # without an ending
+
+
+class Idempotency(Protocol):
+    """The keys by which clients mark a question that they may send twice, by owner."""
+
+    async def claim(self, owner: str, key: str, body_hash: str, stream_id: str) -> str:
+        """Return the stream of the first question with this key, which is ``stream_id`` if there was none.
+
+        Raises:
+            IdempotencyMismatch: the first question had another body.
+        """
+        ...

@@ -1,0 +1,94 @@
+"""SQLite in threads: a transaction is one visit to a thread, whatever it does there.
+
+Through an asynchronous driver every statement visits its thread four times, and a loop that never idles
+delays each visit; a transaction cost three times as much. One thread writes, so that writers of this process
+queue in order instead of polling for the lock; others read beside it (WAL).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL
+
+__all__ = ["SQLite"]
+
+_T = TypeVar("_T")
+_READERS = 2
+
+
+class SQLite:
+    """An engine over one file.
+
+    Args:
+        url: of dialect ``sqlite``, with a file.
+        synchronous: NORMAL outlives the death of the process, FULL also a power failure.
+        patience: seconds after which a call gives up, waiting for the lock included.
+    """
+
+    def __init__(self, url: URL, *, synchronous: str, patience: float) -> None:
+        self._engine = create_engine(url, pool_size=_READERS + 1, max_overflow=0, hide_parameters=True)
+        event.listen(self._engine, "connect", _on_connect(synchronous))
+        self._patience = patience
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="app-db-writer")
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="app-db-reader")
+
+    async def read(self, work: Callable[[Connection], _T]) -> _T:
+        """Run ``work`` beside the writer."""
+        return await self._run(self._readers, _reading, work)
+
+    async def write(self, work: Callable[[Connection], _T]) -> _T:
+        """Run ``work`` in a transaction, after the writes that came before."""
+        return await self._run(self._writer, _writing, work)
+
+    async def aclose(self) -> None:
+        """Let what runs end, within its patience, and close the file."""
+        for threads in (self._writer, self._readers):
+            await asyncio.to_thread(threads.shutdown, cancel_futures=True)
+        await asyncio.to_thread(self._engine.dispose)
+
+    async def _run(
+        self,
+        threads: ThreadPoolExecutor,
+        manner: Callable[[Engine, float, Callable[[Connection], Any]], Any],
+        work: Callable[[Connection], _T],
+    ) -> _T:
+        # A caller that gives up, or is cancelled, takes its work out of the queue; what has begun in a thread
+        # ends there on its own, before the caller's patience does.
+        deadline = monotonic() + self._patience
+        async with asyncio.timeout(self._patience):
+            done = asyncio.get_running_loop().run_in_executor(threads, manner, self._engine, deadline, work)
+            result: _T = await done
+            return result
+
+
+def _reading(engine: Engine, deadline: float, work: Callable[[Connection], _T]) -> _T:
+    with engine.connect() as connection:
+        _wait_for_locks(connection, deadline)
+        return work(connection)
+
+
+def _writing(engine: Engine, deadline: float, work: Callable[[Connection], _T]) -> _T:
+    with engine.begin() as connection:
+        _wait_for_locks(connection, deadline)
+        return work(connection)
+
+
+def _wait_for_locks(connection: Connection, deadline: float) -> None:
+    """Bound the wait by what is left of the caller's patience, less a tenth for the work itself."""
+    patience = max(0.0, 0.9 * (deadline - monotonic()))
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute(f"PRAGMA busy_timeout = {int(patience * 1000)}")
+
+
+def _on_connect(synchronous: str) -> Callable[[Any, object], None]:
+    def configure(driver: Any, _record: object) -> None:
+        driver.execute("PRAGMA journal_mode = WAL")
+        driver.execute(f"PRAGMA synchronous = {synchronous}")
+
+    return configure

@@ -1,0 +1,148 @@
+"""Turns in the database.
+
+A turn is opened with its question and closed with its ending. Both may come twice, late, or in the wrong
+order: the caller may have been stopped, or may have waited in vain for a commit that then came. So each is
+conditional, and what stands already stays. A turn that is cleared while it is under way leaves an
+empty row behind, which keeps its close from bringing it back.
+"""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import Connection, bindparam, case, delete, literal_column, select, update
+
+from ragstream.errors import NotFound
+from ragstream.storage.base import Turn
+from ragstream.storage.database import Database
+from ragstream.storage.naming import name_for
+from ragstream.storage.rows import answer_columns, is_id, turn_columns, turn_from
+from ragstream.storage.schema import CLEARED, PerEngine, per_engine, sessions, turns
+
+__all__ = ["SQLTurns", "clear_turns"]
+
+_LATEST_CLOSE = 24 * 3600  # seconds; by then whatever was under way when its turn was cleared has ended
+
+_the_stream = turns.c.stream_id == bindparam("the_stream")
+_the_session = turns.c.session_id == bindparam("the_session")
+# Constants rather than parameters: only so a partial index serves.
+_under_way = turns.c.status == literal_column("'streaming'")
+_cleared = turns.c.status == literal_column(f"'{CLEARED}'")
+
+_OPEN = per_engine(lambda insert: insert(turns).on_conflict_do_nothing())
+_UPDATE = (
+    update(turns)
+    .where(_the_stream, _under_way)
+    .values(status=bindparam("status"), answered=bindparam("answered"))
+)
+_CLOSE = per_engine(
+    lambda insert: (new := insert(turns)).on_conflict_do_update(
+        index_elements=["stream_id"],
+        set_={"status": new.excluded.status, "answered": new.excluded.answered},
+        where=_under_way,
+    )
+)
+_TOUCH = per_engine(
+    lambda insert: (new := insert(sessions)).on_conflict_do_update(
+        index_elements=["id"],
+        set_={
+            "name": case((sessions.c.name == "", new.excluded.name), else_=sessions.c.name),
+            "updated": new.excluded.updated,
+        },
+        where=sessions.c.owner == new.excluded.owner,
+    )
+)
+_GET = select(turns).where(_the_stream, ~_cleared)
+_HISTORY = select(turns).where(_the_session).order_by(turns.c.n.desc()).limit(bindparam("the_limit"))
+_UNFINISHED = select(turns).where(_under_way).order_by(turns.c.n)
+
+_CLEAR_OPEN = (
+    update(turns)
+    .where(_the_session, _under_way)
+    .values(status=CLEARED, session_id="", asked="{}", answered="{}")
+    .returning(turns.c.stream_id)
+)
+_CLEAR_ENDED = delete(turns).where(_the_session).returning(turns.c.stream_id)
+_SWEEP = delete(turns).where(_cleared, turns.c.created < bindparam("the_time"))
+
+
+class SQLTurns:
+    """The turns of all sessions, in the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def open(self, turn: Turn) -> None:
+        """Store the question, its answer under way, and the session if it is new.
+
+        Raises:
+            NotFound: the session is somebody else's; nothing is stored.
+        """
+        await self._database.write(lambda connection: _insert(connection, _OPEN, turn))
+
+    async def close(self, turn: Turn) -> None:
+        """Store the answer with its ending, unless it has one or was cleared; also if it was never opened.
+
+        Raises:
+            NotFound: the turn was never opened and the session is somebody else's; nothing is stored.
+        """
+
+        def close(connection: Connection) -> None:
+            columns = {"the_stream": turn.stream_id, **answer_columns(turn)}
+            if connection.execute(_UPDATE, columns).rowcount == 0:
+                _insert(connection, _CLOSE, turn)
+
+        await self._database.write(close)
+
+    async def get(self, stream_id: str) -> Turn | None:
+        """Return the turn."""
+        if not is_id(stream_id):
+            return None
+        row = await self._database.read(
+            lambda connection: connection.execute(_GET, {"the_stream": stream_id}).one_or_none()
+        )
+        return turn_from(row) if row else None
+
+    async def history(self, session_id: str, *, limit: int = 200) -> list[Turn]:
+        """Return the session's newest turns, the oldest of them first."""
+        if not is_id(session_id):
+            return []
+        asked = {"the_session": session_id, "the_limit": limit}
+        rows = await self._database.read(lambda connection: connection.execute(_HISTORY, asked).all())
+        return [turn_from(row) for row in reversed(rows)]
+
+    async def clear(self, session_id: str) -> list[str]:
+        """Delete the session's turns and return their stream ids."""
+        if not is_id(session_id):
+            return []
+        return await self._database.write(lambda connection: clear_turns(connection, session_id))
+
+    async def unfinished(self) -> list[Turn]:
+        """Return the turns without an ending, the oldest first."""
+        rows = await self._database.read(lambda connection: connection.execute(_UNFINISHED).all())
+        return [turn_from(row) for row in rows]
+
+
+def clear_turns(connection: Connection, session_id: str) -> list[str]:
+    """Delete a session's turns within a transaction, and return their stream ids."""
+    session = {"the_session": session_id}
+    connection.execute(_SWEEP, {"the_time": time.time() - _LATEST_CLOSE})
+    under_way = connection.execute(_CLEAR_OPEN, session).scalars().all()
+    ended = connection.execute(_CLEAR_ENDED, session).scalars().all()
+    return [*ended, *under_way]
+
+
+def _insert(connection: Connection, statement: PerEngine, turn: Turn) -> None:
+    """Insert the turn and, only where it was not there, its session."""
+    engine = connection.dialect.name
+    if connection.execute(statement[engine], turn_columns(turn)).rowcount == 0:
+        return
+    session = {
+        "id": turn.session_id,
+        "owner": turn.owner,
+        "name": name_for(turn.question),
+        "created": turn.created,
+        "updated": time.time(),
+    }
+    if connection.execute(_TOUCH[engine], session).rowcount == 0:
+        raise NotFound("There is no such session.")
