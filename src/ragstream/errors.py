@@ -19,6 +19,7 @@
     │   ├── ReaderLeft
     │   └── ReaderEvicted
     ├── ProviderError                   the model provider's: an ErrorCode says which
+    │   └── CircuitOpen                 it failed so often that it is not asked at the moment
     ├── StoreError                      the disk's or the database's
     │   ├── StorageUnavailable                                                   503
     │   ├── StorageFull                                                          507
@@ -54,6 +55,7 @@ __all__ = [
     "BadRequest",
     "BlueprintError",
     "BodyTooLarge",
+    "CircuitOpen",
     "ConfigError",
     "Conflict",
     "CursorAhead",
@@ -327,6 +329,19 @@ class ProviderError(RagstreamError):
         self.upstream_status = upstream_status
         self.retryable = retryable
         self.retry_after = retry_after
+
+
+class CircuitOpen(ProviderError):
+    """The provider was not asked: it kept failing, and is left alone for ``retry_after`` seconds."""
+
+    def __init__(self, message: str, *, provider: str, retry_after: float) -> None:
+        super().__init__(
+            message,
+            code=ErrorCode.UPSTREAM_UNAVAILABLE,
+            provider=provider,
+            retryable=True,
+            retry_after=retry_after,
+        )
 
 
 class StoreError(RagstreamError):

@@ -20,7 +20,7 @@ from ragstream.events import StreamEvent
 from ragstream.llm.base import ChatRequest
 from ragstream.llm.chunks import ChatStream
 from ragstream.llm.failures import bad_status, said_error
-from ragstream.llm.transport import Pool, Refused, read_capped, shut, unreachable
+from ragstream.llm.transport import FAILURES, Pool, Refused, read_capped, shut, unreachable
 from ragstream.llm.wire import ALL_FEATURES, Feature, chat_body
 
 __all__ = ["OpenAIProvider"]
@@ -196,7 +196,7 @@ class OpenAIProvider:
                 return await anext(pieces, b"")
             async with asyncio.timeout_at(until):
                 return await anext(pieces, b"")
-        except (*FAILURES, TimeoutError) as error:
+        except FAILURES as error:
             if until is not None:
                 return b""
             raise ProviderError(

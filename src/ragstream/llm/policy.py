@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ragstream.errors import ConfigError, ProviderError
+from ragstream.errors import CircuitOpen, ConfigError, ProviderError
 
 __all__ = [
     "AfterDelta",
@@ -71,7 +71,7 @@ def decide(attempts: Sequence[Attempt], policy: RetryPolicy, *, failover: bool =
         return "stop"
     if failover:
         return "failover"
-    return "same" if last.error.retryable else "stop"
+    return "same" if last.error.retryable and not isinstance(last.error, CircuitOpen) else "stop"
 
 
 def delay(attempts: Sequence[Attempt], policy: RetryPolicy, jitter: float) -> float:
