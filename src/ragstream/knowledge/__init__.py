@@ -11,15 +11,21 @@ from ragstream.knowledge.base import (
     ParsedDocument,
     Retriever,
 )
+from ragstream.knowledge.fake import FakeRetriever
+from ragstream.knowledge.local import LocalKnowledge
+from ragstream.knowledge.parsing import SubprocessParser
 
 __all__ = [
     "Chunk",
     "Document",
     "DocumentParser",
+    "FakeRetriever",
     "KnowledgeBase",
     "KnowledgeSize",
     "Library",
+    "LocalKnowledge",
     "Origin",
     "ParsedDocument",
     "Retriever",
+    "SubprocessParser",
 ]

@@ -6,7 +6,7 @@ import codecs
 import re
 from pathlib import PurePath
 
-from ragstream.errors import DocumentRejected, TypeMismatch
+from ragstream.errors import DocumentRejected, TypeMismatch, UnsupportedMediaType
 
 __all__ = ["HTML", "MARKDOWN", "MEDIA_TYPES", "PDF", "PLAIN", "decode", "media_type"]
 
@@ -57,16 +57,14 @@ def media_type(name: str, data: bytes) -> str:
     """Return what a file is, by its name's ending, checked against its first bytes.
 
     Raises:
-        DocumentRejected: an ending that is not read here.
+        UnsupportedMediaType: an ending that is not read here.
         TypeMismatch: the bytes are something else.
     """
     ending = PurePath(name).suffix.lower()
     claimed = MEDIA_TYPES.get(ending)
     if claimed is None:
-        raise DocumentRejected(
-            f"Files ending in {ending or 'nothing'!r} are not read; these are: {', '.join(MEDIA_TYPES)}.",
-            code="document_type_unknown",
-        )
+        told = f"Files ending in {ending}" if ending else "Files without an ending in their name"
+        raise UnsupportedMediaType(f"{told} are not read; these are: {', '.join(MEDIA_TYPES)}.")
     is_pdf = b"%PDF-" in data[:_PDF_HEAD]
     if claimed == PDF and not is_pdf:
         raise TypeMismatch(f"The file is not a PDF, though its name ends in {ending}.")

@@ -8,56 +8,26 @@ limit or a fault of a library kills the process, the parent sees the signal.
 from __future__ import annotations
 
 import os
-import struct
 import sys
 from typing import BinaryIO
 
 import msgspec
 
-from ragstream.errors import DocumentRejected, RequestError, TypeMismatch
-from ragstream.knowledge.base import ParsedDocument
+from ragstream.errors import DocumentRejected, RequestError
+from ragstream.knowledge._jobs import HEAD, Job, Limits, Outcome
 
-try:
+if sys.platform != "win32":  # Windows has no such limits; the parent's deadline still holds there
     import resource
-except ImportError:  # Windows has no such limits; the parent's deadline still holds there
-    resource = None  # type: ignore[assignment]
 
-__all__ = ["HEAD", "Job", "Limits", "Outcome", "main"]
+__all__ = ["main"]
 
-HEAD = struct.Struct(">Q")  # the length of what follows
 _NICE = 5  # reading files yields to answering
 _GROWN = 384 * 1024  # KiB of memory after which a process is replaced: its heap may be in pieces
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """What reading one file may take."""
-
-    size: int = 50 << 20  # bytes of the file
-    memory: int = 1 << 30  # bytes of address space
-    cpu: int = 30  # seconds
-    wall: float = 30.0  # seconds
-
-
-class Job(msgspec.Struct, frozen=True):
-    """One file to read."""
-
-    name: str
-    data: bytes
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """What came of it: a document, or the code and message of its rejection."""
-
-    document: ParsedDocument | None = None
-    code: str = ""
-    message: str = ""
-    spent: bool = False  # this process shall not be given another job
 
 
 def main(limits: Limits) -> None:
     """Serve jobs until stdin ends."""
     source, sink = sys.stdin.buffer, _private_stdout()
-    os.nice(_NICE)
     _limit_process(limits)
     from ragstream.knowledge.reading import read  # within the limits
 
@@ -76,7 +46,7 @@ def main(limits: Limits) -> None:
                     spent=True,
                 )
             )
-        except (DocumentRejected, TypeMismatch) as error:
+        except RequestError as error:  # rejected, or not of the type that it should be
             reply = encoder.encode(_rejection(error))
         except Exception as error:  # noqa: BLE001 - a library's fault with this file is this file's rejection
             reply = encoder.encode(
@@ -108,7 +78,8 @@ def _private_stdout() -> BinaryIO:
 
 
 def _limit_process(limits: Limits) -> None:
-    if resource is not None:
+    if sys.platform != "win32":
+        os.nice(_NICE)
         resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
@@ -116,14 +87,14 @@ def _limit_process(limits: Limits) -> None:
 
 def _limit_cpu(limits: Limits) -> None:
     """Let the next job have its seconds: the limit counts from the process's begin."""
-    if resource is not None:
+    if sys.platform != "win32":
         usage = resource.getrusage(resource.RUSAGE_SELF)
         soft = int(usage.ru_utime + usage.ru_stime) + 1 + limits.cpu
         resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
 def _grown() -> bool:
-    if resource is None:
+    if sys.platform == "win32":
         return False
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > _GROWN
 

@@ -80,7 +80,7 @@ class DocumentParser(Protocol):
         """Extract the text of a file and cut it; the name's ending says what it claims to be.
 
         Raises:
-            TypeMismatch: the bytes are not what the ending says.
+            UnsupportedMediaType, TypeMismatch: not read here, or the bytes are not what the ending says.
             DocumentRejected: broken, encrypted, empty or too large.
         """
         ...

@@ -13,9 +13,9 @@ import structlog
 
 from ragstream.errors import RagstreamError, StorageUnavailable
 from ragstream.events import Passage
-from ragstream.knowledge._threads import run_blocking
 from ragstream.knowledge.analyzer import question_terms
 from ragstream.knowledge.base import Document, KnowledgeSize, Origin, ParsedDocument
+from ragstream.knowledge.blocking import run_blocking
 from ragstream.knowledge.projection import Projection
 from ragstream.knowledge.sqlite import DocumentStore
 

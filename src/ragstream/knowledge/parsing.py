@@ -15,8 +15,8 @@ from pathlib import PurePath
 
 import msgspec
 
-from ragstream.errors import DocumentRejected, TypeMismatch
-from ragstream.knowledge._worker import HEAD, Job, Limits, Outcome
+from ragstream.errors import DocumentRejected, TypeMismatch, UnsupportedMediaType
+from ragstream.knowledge._jobs import HEAD, Job, Limits, Outcome
 from ragstream.knowledge.base import ParsedDocument
 
 __all__ = ["SubprocessParser"]
@@ -47,7 +47,8 @@ class SubprocessParser:
         """Extract the text of a file and cut it, within the limits.
 
         Raises:
-            TypeMismatch: the bytes are not what the name's ending says.
+            UnsupportedMediaType: an ending that is not read here.
+            TypeMismatch: the bytes are not what the ending says.
             DocumentRejected: broken, encrypted, empty, or beyond a limit.
         """
         if len(data) > self.largest:
@@ -175,6 +176,7 @@ class _Worker:
 def _document(outcome: Outcome) -> ParsedDocument:
     if outcome.document is not None:
         return outcome.document
-    if outcome.code == TypeMismatch.code:
-        raise TypeMismatch(outcome.message)
+    for kind in (TypeMismatch, UnsupportedMediaType):
+        if outcome.code == kind.code:
+            raise kind(outcome.message)
     raise DocumentRejected(outcome.message, code=outcome.code)

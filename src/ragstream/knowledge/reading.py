@@ -23,7 +23,8 @@ def read(name: str, data: bytes) -> ParsedDocument:
     The title is the file's own (a PDF's or a page's), else the first heading, else the file's name.
 
     Raises:
-        TypeMismatch: the bytes are not what the name's ending says.
+        UnsupportedMediaType: an ending that is not read here.
+        TypeMismatch: the bytes are not what the ending says.
         DocumentRejected: broken, encrypted, without text, or too large.
     """
     kind = _text.media_type(name, data)
