@@ -1,8 +1,8 @@
 """The tables of ``app.db``: one schema for SQLite and PostgreSQL.
 
 Ids are text that we gave out. What people and models wrote is JSON in text columns, encoded by msgspec, so
-that NUL, which PostgreSQL refuses in text, is stored like anything else. A change here needs a migration; a test
-compares the two.
+that NUL, which PostgreSQL refuses in text, is stored like anything else. A change here needs a migration: a
+test compares the two.
 """
 
 from __future__ import annotations
