@@ -24,7 +24,7 @@ _FAULTS = {  # what says that the provider is not well; other errors are about o
 class Breaker:
     """Open after ``failures`` in a row; after ``cooldown`` seconds let one attempt try whether all is well.
 
-    Every attempt calls ``enter`` first and one of ``succeeded``, ``failed`` or ``abandoned`` at its end.
+    Every attempt calls ``enter`` first and ``leave`` at its end.
     """
 
     def __init__(
@@ -60,20 +60,12 @@ class Breaker:
             )
         self._probing = True
 
-    def succeeded(self) -> None:
-        """Close the circuit: the provider answered."""
-        self._failures, self._opened, self._probing = 0, None, False
-
-    def failed(self, error: ProviderError) -> None:
-        """Count the failure, if it says something about the provider rather than the request."""
-        if error.code not in _FAULTS:
-            self.abandoned()
-            return
-        self._failures += 1
-        if self._probing or self._failures >= self._limit:
-            self._opened = self._clock()
-        self._probing = False
-
-    def abandoned(self) -> None:
-        """Draw no conclusion: whoever asked has left."""
+    def leave(self, error: ProviderError | None, *, completed: bool) -> None:
+        """Learn from the attempt's end; from one that was left by whoever asked there is nothing to learn."""
+        if completed:
+            self._failures, self._opened = 0, None
+        elif error is not None and error.code in _FAULTS:
+            self._failures += 1
+            if self._probing or self._failures >= self._limit:
+                self._opened = self._clock()
         self._probing = False

@@ -1,7 +1,7 @@
 """How long a provider may be silent, watched by one timer of the loop.
 
-A token costs no task and no timeout object: it notes the time, and the timer, when it rings, looks at the note
-and sets itself anew. Only waiting counts; a reader that takes its time costs the provider nothing.
+A token costs no task and no timeout object: it notes the time, and the timer, when it rings, looks at the
+note and sets itself anew. Only waiting counts; a reader that takes its time costs the provider nothing.
 """
 
 from __future__ import annotations
@@ -36,8 +36,18 @@ class Deadlines:
     the error that says which deadline it was.
     """
 
-    __slots__ = ("_cancelling", "_expired", "_loop", "_provider", "_since", "_spoke", "_start", "_task")
-    __slots__ += ("_timeouts", "_timer")
+    __slots__ = (
+        "_cancelling",
+        "_expired",
+        "_loop",
+        "_provider",
+        "_since",
+        "_spoke",
+        "_start",
+        "_task",
+        "_timeouts",
+        "_timer",
+    )
 
     def __init__(self, provider: str, timeouts: Timeouts) -> None:
         self._provider = provider

@@ -11,7 +11,7 @@ from ragstream.errors import ErrorCode, InvalidField, ProviderError
 from ragstream.events import FilePart, ImagePart, Message, ToolCall
 from ragstream.llm.base import ChatRequest
 
-__all__ = ["ALL_FEATURES", "Feature", "chat_body", "read_messages"]
+__all__ = ["ALL_FEATURES", "Feature", "chat_body", "read_messages", "wire_message"]
 
 Feature = Literal["images", "files", "tools"]
 ALL_FEATURES: frozenset[Feature] = frozenset({"images", "files", "tools"})
@@ -37,7 +37,7 @@ def chat_body(
     tools = [{"type": "function", "function": msgspec.to_builtins(tool)} for tool in request.tools]
     body: dict[str, Any] = {
         "model": model,
-        "messages": [_message(message) for message in request.messages],
+        "messages": [wire_message(message) for message in request.messages],
         "temperature": options.temperature,
         max_tokens_name: options.max_tokens,
         "seed": options.seed,
@@ -72,7 +72,8 @@ def _read(message: Message | Mapping[str, Any], path: str) -> Message:
         raise InvalidField(f"{path}: {reason}", path=path) from error
 
 
-def _message(message: Message) -> dict[str, Any]:
+def wire_message(message: Message) -> dict[str, Any]:
+    """Return a message in the shape of OpenAI's Chat Completions."""
     said: dict[str, Any] = {"role": message.role, "content": msgspec.to_builtins(message.content)}
     if message.name:
         said["name"] = message.name
