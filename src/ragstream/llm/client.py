@@ -15,13 +15,13 @@ from msgspec.structs import replace
 from ragstream.errors import ConfigError, ErrorCode, ProviderError
 from ragstream.events import EventType, Message, MessageStart, Options, StreamEvent
 from ragstream.llm.base import ChatRequest, Provider
-from ragstream.llm.breaker import Breaker
 from ragstream.llm.conversation import Conversation
-from ragstream.llm.deadlines import Deadlines, Timeouts
+from ragstream.llm.deadlines import Timeouts
 from ragstream.llm.generator import Answering, GeneratorProvider
-from ragstream.llm.observing import LogObserver, Observer, Outcome
+from ragstream.llm.guard import Guard
+from ragstream.llm.observing import LogObserver, Observer
 from ragstream.llm.policy import Attempt, RetryPolicy, check_budget, check_tools, decide, delay
-from ragstream.llm.prices import Price, cost, estimate, price_of
+from ragstream.llm.prices import Price, estimate, price_of
 from ragstream.llm.tools import Toolbox, ToolLike
 from ragstream.llm.wire import read_messages
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LLMClient"]
 
-_COMPLETE = EventType.MESSAGE_COMPLETE
 _PASSED_ON = (EventType.TOOL_CALL, EventType.TOOL_RESULT)  # what a reader of the whole answer still sees
 
 
@@ -86,15 +85,18 @@ class LLMClient:
             raise ConfigError("LLMClient: give providers, or model, api_key and base_url, not both")
         self.providers = tuple(providers)
         self.policy = policy or RetryPolicy()
-        self.timeouts = timeouts or Timeouts()
         self.prices = dict(prices or {})
         self.budget = budget
         self._max_tool_rounds = max_tool_rounds
         self._tool_timeout = tool_timeout
-        self._observers = (LogObserver(), *observers)
         self._pause, self._jitter = pause, jitter
-        self._breakers = {provider.name: Breaker(provider.name, clock=clock) for provider in self.providers}
-        if len(self._breakers) < max(len(self.providers), 1):
+        self._guard = Guard(
+            timeouts=timeouts or Timeouts(),
+            prices=self.prices,
+            observers=(LogObserver(), *observers),
+            clock=clock,
+        )
+        if len({provider.name for provider in self.providers}) < max(len(self.providers), 1):
             raise ConfigError("LLMClient: give each provider a name of its own, and at least one provider")
 
     @classmethod
@@ -162,39 +164,9 @@ class LLMClient:
             async for event in events:
                 yield event
 
-    async def attempt(self, provider: Provider, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+    def attempt(self, provider: Provider, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
         """Run one attempt under deadlines and circuit breaker, watched; see ``Caller.attempt``."""
-        breaker = self._breakers[provider.name]
-        breaker.enter()
-        watching = [observer.began(provider, request) for observer in self._observers]
-        completion: StreamEvent | None = None
-        error: ProviderError | None = None
-        spoke = said = False
-        try:
-            async with aclosing(provider.attempt(request)) as events:
-                with Deadlines(provider.name, self.timeouts) as deadlines:
-                    deadlines.wait()
-                    async for event in events:
-                        deadlines.said()
-                        if event.type is _COMPLETE:
-                            completion = self._completed(provider, request, event, said=said)
-                            yield completion
-                            return
-                        if not spoke:
-                            spoke = True
-                            for observation in watching:
-                                observation.spoke()
-                        said = said or bool(event.text_delta or event.tool_call_delta or event.tool_call)
-                        yield event
-                        deadlines.wait()
-            raise _unfinished(provider)
-        except ProviderError as failed:
-            error = failed
-            raise
-        finally:
-            breaker.leave(error, completed=completion is not None)
-            for observation in watching:
-                observation.ended(Outcome(completion=completion, error=error))
+        return self._guard.attempt(provider, request)
 
     async def aclose(self) -> None:
         """Close the providers' connections now, instead of with the event loop."""
@@ -318,26 +290,6 @@ class LLMClient:
             return request
         return replace(request, model=None)
 
-    def _completed(
-        self, provider: Provider, request: ChatRequest, event: StreamEvent, *, said: bool
-    ) -> StreamEvent:
-        """Return the completion with its cost.
-
-        Raises:
-            ProviderError: upstream_empty: nothing was said.
-        """
-        if not said:
-            raise ProviderError(
-                f"{provider.name} finished ({event.finish_reason}) without having said anything",
-                code=ErrorCode.UPSTREAM_EMPTY,
-                provider=provider.name,
-            )
-        model = request.model or provider.model
-        price = price_of(self.prices, provider.name, model)
-        if event.usage is None or price is None or event.usage.cost is not None:
-            return event
-        return replace(event, usage=replace(event.usage, cost=cost(event.usage, price)))
-
     def _go_on(self, calls: int, rounds: int) -> bool:
         verdict = check_tools(calls, rounds, self._max_tool_rounds)
         if verdict == "exceeded":
@@ -356,12 +308,3 @@ class LLMClient:
             created=int(time.time()),
         )
         return StreamEvent(type=EventType.MESSAGE_START, message_start=start)
-
-
-def _unfinished(provider: Provider) -> ProviderError:
-    return ProviderError(
-        f"{provider.name} ended without saying that the answer is complete",
-        code=ErrorCode.UPSTREAM_TRUNCATED,
-        provider=provider.name,
-        retryable=True,
-    )

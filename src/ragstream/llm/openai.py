@@ -25,7 +25,7 @@ from ragstream.llm.wire import ALL_FEATURES, Feature, chat_body
 
 __all__ = ["OpenAIProvider"]
 
-OPENAI = "https://api.openai.com/v1"
+_OPENAI = "https://api.openai.com/v1"
 
 _AFTER_FINISH = 5.0  # seconds to wait for usage and [DONE] once the answer is whole
 _AFTER_DONE = 0.05  # seconds to wait for the end of the body, without which a connection is not used again
@@ -58,9 +58,9 @@ class OpenAIProvider:
         takes: Collection[Feature] = ALL_FEATURES,
         usage: bool = True,
     ) -> None:
-        self.base_url = base_url or OPENAI
+        self.base_url = base_url or _OPENAI
         host = _host(self.base_url)
-        if not api_key and self.base_url == OPENAI:
+        if not api_key and self.base_url == _OPENAI:
             raise ConfigError(
                 "OPENAI_API_KEY is not set: set it, or OPENAI_BASE_URL for a server of your own"
             )

@@ -18,7 +18,7 @@ from ragstream.llm.wire import wire_message
 
 __all__ = ["GenAIObserver"]
 
-Attributes = dict[str, Any]
+_Attributes = dict[str, Any]
 
 
 class GenAIObserver:
@@ -53,7 +53,7 @@ class _Span:
     def __init__(self, observer: GenAIObserver, provider: Provider, request: ChatRequest) -> None:
         self._observer = observer
         model = request.model or provider.model
-        self._common: Attributes = {
+        self._common: _Attributes = {
             "gen_ai.operation.name": "chat",
             "gen_ai.provider.name": provider.name,
             "gen_ai.request.model": model,
@@ -93,7 +93,7 @@ class _Span:
                 self._observer.tokens.record(tokens, self._common | {"gen_ai.token.type": kind})
 
 
-def _asked(request: ChatRequest) -> Attributes:
+def _asked(request: ChatRequest) -> _Attributes:
     options = request.options
     asked = {
         "gen_ai.request.temperature": options.temperature,

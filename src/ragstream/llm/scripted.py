@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from ragstream.events import EventType, StreamEvent, TextDelta, Usage
 from ragstream.llm.base import ChatRequest
 
-__all__ = ["Line", "ScriptedProvider"]
+__all__ = ["Line", "Pause", "ScriptedProvider"]
 
 Line = str | float | StreamEvent | BaseException
 Pause = Callable[[float], Awaitable[object]]
