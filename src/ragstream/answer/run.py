@@ -79,7 +79,6 @@ class LaneAnswerer:
             question=question,
             policy=self._kit.llm.policy,
             answer=said,
-            opened=True,
             ending=turn.ending,
         )
         return LaneRun(self._lane, self._kit, revived)

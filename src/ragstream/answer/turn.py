@@ -24,7 +24,6 @@ class Turn(State):
     policy: RetryPolicy
     answer: Answer = field(default_factory=Answer)  # what was said; whoever pulls the lane applies events
     writer: Writer | None = None  # acknowledges what was said
-    opened: bool = False  # whether the question is stored
     conversation: tuple[Message, ...] = ()  # what was said before, and the question
     query: str = ""  # the question, in the reader's words
     search: str = ""  # the question as it is searched for, standing on its own

@@ -20,7 +20,8 @@ SOURCES = ["s1", "s2", "s3"]
 
 def rewritten(pieces: Sequence[str], sources: Sequence[str] = SOURCES) -> tuple[str, list[Citation]]:
     writer = CitationWriter(sources)
-    text, citations = "", []
+    text = ""
+    citations: list[Citation] = []
     for piece in pieces:
         said, found = writer.write(piece)
         text += said

@@ -37,6 +37,8 @@ _STATUS: dict[EventType, storage.TurnStatus] = {
     EventType.CANCELLED: "cancelled",
     EventType.INTERRUPTED: "interrupted",
 }
+_SILENT_LOG = StoreError("The stream log does not answer.")
+_SILENT_DATABASE = StorageUnavailable("The answer could not be stored: the database does not answer.")
 _OUR_FAULT = "Something went wrong inside Ragstream; its log has the details under this request id."
 
 
@@ -93,16 +95,14 @@ async def persist_turn(turn: Turn, kit: AnswerKit) -> None:
         turn.ending = _failed(error, turn.usage)
         return
     except (RagstreamError, TimeoutError) as error:
-        turn.ending = ending = _failed(
-            _as_ours(error, StoreError("The stream log does not answer.")), turn.usage
-        )
+        ending = _failed(_named(error, _SILENT_LOG), turn.usage)
     try:
         async with asyncio.timeout(patience):
-            await _store(turn, kit, ending)
-    except (StoreError, TimeoutError) as error:
-        unstored = StorageUnavailable("The answer could not be stored: the database does not answer.")
-        turn.ending = _failed(_as_ours(error, unstored), turn.usage)
-    turn.note(status=status(turn.ending))
+            await kit.turns.close(_row(turn, kit, ending))
+    except (RagstreamError, TimeoutError) as error:
+        ending = _failed(_named(error, _SILENT_DATABASE), turn.usage)
+    turn.ending = ending
+    turn.note(status=status(ending))
 
 
 def status(ending: StreamEvent) -> storage.TurnStatus:
@@ -110,23 +110,18 @@ def status(ending: StreamEvent) -> storage.TurnStatus:
     return _STATUS[ending.type]
 
 
-async def _store(turn: Turn, kit: AnswerKit, ending: StreamEvent) -> None:
+def _row(turn: Turn, kit: AnswerKit, ending: StreamEvent) -> storage.Turn:
     row, answer = question_row(turn, kit), turn.answer
-    if not turn.opened and await kit.turns.get(row.stream_id) is None:  # it was stopped that early
-        await kit.turns.open(row)
-    turn.opened = True
-    await kit.turns.close(
-        msgspec.structs.replace(
-            row,
-            model=ending.model or row.model,
-            status=status(ending),
-            text=answer.text,
-            reasoning=answer.reasoning,
-            sources=answer.sources,
-            citations=tuple(answer.citations),
-            usage=ending.usage,
-            ending=ending,
-        )
+    return msgspec.structs.replace(
+        row,
+        model=ending.model or row.model,
+        status=status(ending),
+        text=answer.text,
+        reasoning=answer.reasoning,
+        sources=answer.sources,
+        citations=tuple(answer.citations),
+        usage=ending.usage,
+        ending=ending,
     )
 
 
@@ -152,5 +147,5 @@ def _failed(error: RagstreamError, usage: Usage | None) -> StreamEvent:
     return StreamEvent(type=EventType.ERROR, error=told, usage=usage)
 
 
-def _as_ours(error: RagstreamError | TimeoutError, otherwise: RagstreamError) -> RagstreamError:
-    return error if isinstance(error, RagstreamError) else otherwise
+def _named(error: RagstreamError | TimeoutError, timeout: RagstreamError) -> RagstreamError:
+    return error if isinstance(error, RagstreamError) else timeout

@@ -23,7 +23,6 @@ async def first_pull(turn: Turn, kit: AnswerKit) -> AsyncGenerator[StreamEvent, 
 async def open_turn(turn: Turn, kit: AnswerKit) -> None:
     """Store the question, and the session with its first question."""
     await kit.turns.open(question_row(turn, kit))
-    turn.opened = True
     turn.note(continues=turn.question.continues)
 
 

@@ -1,0 +1,221 @@
+"""The answer lane on the real engine and store, with parts around it that let go of the loop at every call.
+
+A stop can come wherever the loop is let go of, so a test that stops a turn at every pass of the loop has
+stopped it at every await.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pytest
+
+from ragstream.answer import MODULES, AnswerKit, AnswerSettings, LaneAnswerer
+from ragstream.answer.run import LaneRun
+from ragstream.blueprint import Lane, bind, load_diagram
+from ragstream.events import Message, Passage, Question, Role, StreamEvent, Usage
+from ragstream.llm import ChatRequest, Provider, RetryPolicy, ScriptedProvider
+from ragstream.storage.base import Turn, TurnStatus
+from ragstream.storage.memory import MemoryTurns
+
+Outcome = list[StreamEvent]
+
+
+class Turns(MemoryTurns):
+    """The memory store, slow enough to be stopped before and after each change."""
+
+    fault: Exception | None = None  # of the next close
+    silent = False  # close never returns
+
+    async def open(self, turn: Turn) -> None:
+        await asyncio.sleep(0)
+        await super().open(turn)
+        await asyncio.sleep(0)
+
+    async def close(self, turn: Turn) -> None:
+        await asyncio.sleep(0)
+        if self.silent:
+            await asyncio.get_running_loop().create_future()
+        if self.fault:
+            raise self.fault
+        await super().close(turn)
+
+    async def history(self, session_id: str, *, limit: int = 200) -> list[Turn]:
+        await asyncio.sleep(0)
+        return await super().history(session_id, limit=limit)
+
+
+class Writer:
+    """The end of a log that remembers."""
+
+    stream_id = ""
+
+    def __init__(self) -> None:
+        self.events: Outcome = []
+        self.acknowledged = 0
+        self.fault: Exception | None = None  # of every flush
+
+    def append(self, event: StreamEvent) -> int:
+        self.events.append(event)
+        return len(self.events)
+
+    async def room(self) -> None:
+        await asyncio.sleep(0)
+
+    async def flush(self) -> None:
+        await asyncio.sleep(0)
+        if self.fault:
+            raise self.fault
+        self.acknowledged = len(self.events)
+
+    async def close(self) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Attempts without guards."""
+
+    providers: tuple[Provider, ...]
+    policy: RetryPolicy
+
+    @property
+    def model(self) -> str:
+        return self.providers[0].model
+
+    def attempt(self, provider: Provider, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+        return provider.attempt(request)
+
+
+@dataclass
+class Shelf:
+    """A retriever that finds the same whatever it is asked."""
+
+    passages: tuple[Passage, ...] = ()
+    fault: Exception | None = None
+    queries: list[str] = field(default_factory=list)
+
+    async def retrieve(self, query: str, *, limit: int) -> tuple[Passage, ...]:
+        await asyncio.sleep(0)
+        self.queries.append(query)
+        if self.fault:
+            raise self.fault
+        return self.passages[:limit]
+
+
+@dataclass
+class Meter:
+    """What was counted."""
+
+    answers: list[tuple[str, TurnStatus, Usage | None, int]] = field(default_factory=list)
+
+    def answered(self, *, model: str, status: TurnStatus, usage: Usage | None, attempts: int) -> None:
+        self.answers.append((model, status, usage, attempts))
+
+
+def passage(number: int, text: str | None = None, **changes: Any) -> Passage:
+    text = text or f"Fact {number} is that {number} comes before {number + 1}."
+    made = Passage(
+        id=f"p{number}",
+        document_id=f"d{number}",
+        title=f"Page {number}",
+        uri=f"docs/{number}.md",
+        text=text,
+        start=100 * number,
+        end=100 * number + len(text),
+        score=0.5,
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+class Rig:
+    """An answer lane with its parts at hand."""
+
+    def __init__(self, lane: Lane, *scripts: list[Any], **settings: Any) -> None:
+        self.lane = lane
+        self.provider = ScriptedProvider(*scripts, pause=lambda _: asyncio.sleep(0))
+        self.providers: tuple[Provider, ...] = (self.provider,)
+        self.policy = RetryPolicy(base_delay=0)
+        self.turns = Turns()
+        self.shelf: Shelf | None = Shelf((passage(1), passage(2), passage(3)))
+        self.meter = Meter()
+        self.writer = Writer()
+        self.settings = AnswerSettings(**settings)
+        self._asked = 0
+
+    @property
+    def answerer(self) -> LaneAnswerer:
+        kit = AnswerKit(
+            turns=self.turns,
+            llm=Caller(self.providers, self.policy),
+            retriever=self.shelf,
+            meter=self.meter,
+            settings=self.settings,
+        )
+        return LaneAnswerer(self.lane, kit)
+
+    def question(self, *texts: str, **changes: Any) -> Question:
+        """Return a question: what user and assistant say in turn, the user last."""
+        self._asked += 1
+        roles: tuple[Role, Role] = ("assistant", "user")
+        messages = tuple(
+            Message(role=roles[(len(texts) - place) % 2], content=text) for place, text in enumerate(texts)
+        )
+        made = Question(
+            stream_id=f"{self._asked:032x}",
+            message_id=f"m{self._asked}",
+            session_id="5e5510",
+            request_id="r1",
+            owner="ada",
+            messages=messages,
+            continues=False,
+            created=1_795_242_213,
+        )
+        return msgspec.structs.replace(made, **changes)
+
+    def prepare(self, question: Question) -> LaneRun:
+        self.writer = Writer()
+        run = self.answerer.prepare(question)
+        run.attach(self.writer)
+        return run
+
+    async def ask(self, *texts: str, **changes: Any) -> Outcome:
+        """Ask, and pull to the end."""
+        run = self.prepare(self.question(*texts, **changes))
+        await self.pull(run, run.events())
+        return self.writer.events
+
+    async def pull(self, run: LaneRun, generator: AsyncGenerator[StreamEvent, None]) -> None:
+        """Pull as the supervisor does."""
+        async with asyncio.timeout(10), aclosing(generator):
+            async for event in generator:
+                run.answer.apply(event)
+                self.writer.append(event)
+                await self.writer.room()
+
+    def row(self) -> Turn:
+        """Return the newest stored turn."""
+        return list(self.turns.rows.values())[-1]
+
+
+MakeRig = Callable[..., Rig]
+
+
+@pytest.fixture(scope="session")
+def answer_lane() -> Lane:
+    return bind(load_diagram().only("answer"), MODULES).lane("answer")
+
+
+@pytest.fixture
+def make_rig(answer_lane: Lane) -> MakeRig:
+    return lambda *scripts, **settings: Rig(answer_lane, *scripts, **settings)
+
+
+@pytest.fixture
+def make_passage() -> Callable[..., Passage]:
+    return passage
