@@ -11,6 +11,7 @@ from ragstream.knowledge.base import (
     ParsedDocument,
     Retriever,
 )
+from ragstream.knowledge.blocking import run_blocking
 from ragstream.knowledge.fake import FakeRetriever
 from ragstream.knowledge.local import LocalKnowledge
 from ragstream.knowledge.parsing import SubprocessParser
@@ -28,4 +29,5 @@ __all__ = [
     "ParsedDocument",
     "Retriever",
     "SubprocessParser",
+    "run_blocking",
 ]

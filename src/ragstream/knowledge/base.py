@@ -73,8 +73,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 class DocumentParser(Protocol):
     """Reads files."""
 
-    @property
-    def largest(self) -> int: ...  # bytes of a file; larger ones are rejected
+    endings: frozenset[str]  # of the files that it reads: ".md", ...
+    largest: int  # bytes of a file; larger ones are rejected
 
     async def parse(self, name: str, data: bytes) -> ParsedDocument:
         """Extract the text of a file and cut it; the name's ending says what it claims to be.

@@ -27,8 +27,13 @@ _EVERY = 0.001
 _PAUSE = 50e-6
 
 
-async def run_blocking(executor: Executor, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Run the work in the executor and return its result; if we are cancelled, the work still ends."""
+async def run_blocking(
+    executor: Executor | None, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+) -> R:
+    """Run the work in the executor (None: the loop's own) and return its result.
+
+    If the caller is cancelled, work that has begun goes on to its end.
+    """
     future = asyncio.get_running_loop().run_in_executor(executor, partial(work, *args, **kwargs))
     try:
         await asyncio.wait([future], timeout=_GRACE)

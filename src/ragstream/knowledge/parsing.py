@@ -17,6 +17,7 @@ import msgspec
 
 from ragstream.errors import DocumentRejected, TypeMismatch, UnsupportedMediaType
 from ragstream.knowledge._jobs import HEAD, Job, Limits, Outcome
+from ragstream.knowledge._text import MEDIA_TYPES
 from ragstream.knowledge.base import ParsedDocument
 
 __all__ = ["SubprocessParser"]
@@ -37,11 +38,8 @@ class SubprocessParser:
         self._turns = asyncio.Semaphore(workers)
         self._idle: list[_Worker] = []
         self._closed = False
-
-    @property
-    def largest(self) -> int:
-        """The size of the largest file that is read, in bytes."""
-        return self._limits.size
+        self.endings = frozenset(MEDIA_TYPES)
+        self.largest = self._limits.size
 
     async def parse(self, name: str, data: bytes) -> ParsedDocument:
         """Extract the text of a file and cut it, within the limits.
