@@ -2,11 +2,12 @@
 
 from ragstream.blueprint.binding import Blueprint, Lane, Step, bind, step
 from ragstream.blueprint.diagram import Diagram, Edge, Kind, Node
-from ragstream.blueprint.engine import run, walk
+from ragstream.blueprint.engine import CLOSING_SECONDS, run, walk
 from ragstream.blueprint.reading import load_diagram, read_diagram
 from ragstream.blueprint.state import State
 
 __all__ = [
+    "CLOSING_SECONDS",
     "Blueprint",
     "Diagram",
     "Edge",

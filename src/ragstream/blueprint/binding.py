@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from ragstream.blueprint.diagram import Diagram, Kind, Node, Track
 from ragstream.errors import BlueprintError
+from ragstream.telemetry import Metrics
 
 __all__ = ["Blueprint", "Lane", "Step", "bind", "step"]
 
@@ -38,7 +39,9 @@ class Step:
     speaks: bool  # an async generator of events
     title: str  # of its log line
     next: Step | None = None  # what follows a step that does not decide
-    ways: Mapping[str, Step] = None  # type: ignore[assignment]
+    ways: Mapping[str, Step] = field(default_factory=dict)  # what follows a decision, by its outcome
+    observe: Callable[[float], None] | None = None  # takes each duration, in seconds
+    failed: Callable[[str], None] | None = None  # takes each error's code
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +71,10 @@ class Blueprint:
         return self.lanes[name]
 
 
-def bind(diagram: Diagram, modules: Iterable[ModuleType]) -> Blueprint:
+def bind(diagram: Diagram, modules: Iterable[ModuleType], *, metrics: Metrics | None = None) -> Blueprint:
     """Give each node of ``diagram`` the function in ``modules`` that is marked with its id.
+
+    Durations and failures of the steps are counted in ``metrics``, if given.
 
     Raises:
         BlueprintError: they disagree; one line that names the node and the function.
@@ -84,6 +89,8 @@ def bind(diagram: Diagram, modules: Iterable[ModuleType]) -> Blueprint:
         if node.id not in functions:
             raise BlueprintError(f"{node} has no function; mark one with @step({node.id!r})")
         steps[node.id] = _step(node, functions[node.id])
+        if metrics is not None:
+            steps[node.id].observe, steps[node.id].failed = metrics.step(node.step_id)
     for each in steps.values():
         ways = {edge.outcome: steps[edge.target] for edge in each.node.edges}
         each.next = ways.pop(None, None)
@@ -103,7 +110,9 @@ def _collect(modules: Iterable[ModuleType]) -> dict[str, Callable[..., Any]]:
                 continue
             name = vars(function)[_MARK]
             if functions.setdefault(name, function) is not function:
-                raise BlueprintError(f"{_place(functions[name])} and {_place(function)} are both marked {name!r}")
+                raise BlueprintError(
+                    f"{_place(functions[name])} and {_place(function)} are both marked {name!r}"
+                )
     return functions
 
 
@@ -137,11 +146,15 @@ def _check_process(node: Node, function: Callable[..., Any]) -> None:
     returned = _returned(function)
     if inspect.isasyncgenfunction(function):
         if get_origin(returned) not in (AsyncGenerator, AsyncIterator):
-            raise _wrong(node, function, "a step that speaks is annotated -> AsyncGenerator[StreamEvent, None]")
+            raise _wrong(
+                node, function, "a step that speaks is annotated -> AsyncGenerator[StreamEvent, None]"
+            )
     elif not inspect.iscoroutinefunction(function):
         raise _wrong(node, function, "only a decision is a plain def: write async def")
     elif returned is not None:
-        raise _wrong(node, function, "only a decision returns something: annotate -> None and write on the state")
+        raise _wrong(
+            node, function, "only a decision returns something: annotate -> None and write on the state"
+        )
 
 
 def _check_parameters(node: Node, function: Callable[..., Any], count: int, rule: str) -> None:

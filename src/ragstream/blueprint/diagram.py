@@ -96,7 +96,9 @@ class Track:
     @cached_property
     def rescue(self) -> Node | None:
         """Where control comes when the lane is cancelled, times out, raises, or its process died."""
-        return next((node for node in self.nodes if node.kind is Kind.ERROR and not self.entries[node.id]), None)
+        return next(
+            (node for node in self.nodes if node.kind is Kind.ERROR and not self.entries[node.id]), None
+        )
 
     @cached_property
     def entries(self) -> dict[str, int]:

@@ -109,7 +109,7 @@ class _Reader:
         self._expect(self._begun, "the diagram is empty; a blueprint begins with 'flowchart TD'")
         self._expect(self._lane == "", f"lane {self._lane!r} is not closed; add 'end'")
 
-    def _expect(self, fine: bool, otherwise: str) -> None:  # noqa: FBT001
+    def _expect(self, fine: bool, otherwise: str) -> None:
         if not fine:
             raise BlueprintError(f"line {self._line}: {otherwise}")
 
@@ -138,9 +138,13 @@ class _Reader:
         arrow = _ARROW.match(statement, position)
         if arrow is None:
             rest = statement[position:].strip()
-            raise BlueprintError(f"line {self._line}: cannot read {rest!r}; edges are --> and -.->, with |label|")
+            raise BlueprintError(
+                f"line {self._line}: cannot read {rest!r}; edges are --> and -.->, with |label|"
+            )
         target, position = self._read_node(statement, arrow.end())
-        self._expect(position == len(statement), f"one edge a line: {statement[position:].strip()!r} is too much")
+        self._expect(
+            position == len(statement), f"one edge a line: {statement[position:].strip()!r} is too much"
+        )
         self.drawing.arrows.append(Arrow(source, target, arrow[2], arrow[1] == "-.->", self._line))
 
     def _read_node(self, statement: str, position: int) -> tuple[str, int]:
@@ -153,6 +157,8 @@ class _Reader:
         shape = _LABEL.match(statement, position)
         if shape is None or _SHAPES[shape[1]] != shape[3]:
             raise BlueprintError(f"line {self._line}: unknown shape {statement[match.start(1) :]!r}; {_HOW}")
-        self._expect(node not in self.drawing.shapes, f"{node} is drawn a second time; name it by its id alone")
+        self._expect(
+            node not in self.drawing.shapes, f"{node} is drawn a second time; name it by its id alone"
+        )
         self.drawing.shapes[node] = Shape(node, _NAMES[shape[1]], shape[2], self._lane, self._line)
         return node, shape.end()

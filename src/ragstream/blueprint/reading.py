@@ -57,7 +57,9 @@ def _check_names(drawing: Drawing) -> None:
     for arrow in drawing.arrows:
         for name in (arrow.source, arrow.target):
             if name not in shapes:
-                raise BlueprintError(f"line {arrow.line}: edge to nowhere: {name} has no shape; draw it, or mend its id")
+                raise BlueprintError(
+                    f"line {arrow.line}: edge to nowhere: {name} has no shape; draw it, or mend its id"
+                )
         source, target = shapes[arrow.source], shapes[arrow.target]
         if not arrow.dotted and (source.lane != target.lane or "drum" in (source.shape, target.shape)):
             raise BlueprintError(
@@ -72,11 +74,15 @@ def _check_names(drawing: Drawing) -> None:
 def _node(shape: Shape, drawing: Drawing) -> Node:
     label = _LABEL.fullmatch(shape.text)
     if label is None:
-        raise BlueprintError(f'line {shape.line}: the label of {shape.id} must read like "S104 · Streaming requested?"')
+        raise BlueprintError(
+            f'line {shape.line}: the label of {shape.id} must read like "S104 · Streaming requested?"'
+        )
     if shape.id not in drawing.classes:
         raise BlueprintError(f"line {shape.line}: {shape.id} has no category; add it to a 'class' line")
     if not shape.lane:
-        raise BlueprintError(f"line {shape.line}: {shape.id} stands outside of every lane; move it into a 'subgraph'")
+        raise BlueprintError(
+            f"line {shape.line}: {shape.id} stands outside of every lane; move it into a 'subgraph'"
+        )
     arrows = [arrow for arrow in drawing.arrows if not arrow.dotted]
     entered = any(arrow.target == shape.id for arrow in arrows)
     return Node(

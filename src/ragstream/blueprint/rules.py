@@ -25,18 +25,25 @@ def _check_numbers(nodes: Iterable[Node]) -> None:
     seen: dict[int, Node] = {}
     for node in nodes:
         if (first := seen.setdefault(node.number, node)) is not node:
-            raise _broken(node, f"its number is that of {first.id} (line {first.line}); take a number never used")
+            raise _broken(
+                node, f"its number is that of {first.id} (line {first.line}); take a number never used"
+            )
 
 
 def _check_entrances(track: Track) -> None:
     starts = [node for node in track.nodes if node.kind is Kind.START]
     if not starts:
-        raise BlueprintError(f'lane {track.name!r} has no start; draw one round node, (["…"]), that no edge leads to')
+        raise BlueprintError(
+            f'lane {track.name!r} has no start; draw one round node, (["…"]), that no edge leads to'
+        )
     if len(starts) > 1:
         raise _broken(starts[1], f"a second start in lane {track.name!r} beside {starts[0]}; a lane has one")
     rescues = [node for node in track.nodes if node.kind is Kind.ERROR and not track.entries[node.id]]
     if len(rescues) > 1:
-        raise _broken(rescues[1], f"a second rescue node in lane {track.name!r} beside {rescues[0]}; lead an edge to one")
+        raise _broken(
+            rescues[1],
+            f"a second rescue node in lane {track.name!r} beside {rescues[0]}; lead an edge to one",
+        )
 
 
 def _check_ways_out(node: Node) -> None:

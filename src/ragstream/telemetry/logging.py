@@ -1,0 +1,152 @@
+"""Logs: one line an event, for people (console) or for machines (JSON), everything on one way.
+
+structlog is the pen and the standard library the post: our loggers are structlog loggers over standard ones,
+so levels, handlers and pytest's ``caplog`` work as everywhere, and lines of uvicorn or any other library
+leave in the same form. ``get_logger`` touches no global configuration; a program that is only a guest in
+somebody else's process never calls ``configure_logging``.
+
+A line reads ``event | attrs={...}``. Whatever a value holds, it stays on that line: control characters are
+escaped, and the lines of a traceback are indented, so that no text from outside can pose as a line of ours.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import MutableMapping
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+import msgspec
+import structlog
+
+__all__ = ["LogForm", "LogLevel", "configure_logging", "get_logger", "log_line"]
+
+LogForm = Literal["console", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+_OURS = ("ragstream", "uvicorn")  # what follows the configured level; others speak from WARNING on
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
+def configure_logging(
+    *, form: LogForm = "console", level: LogLevel = "info", stream: TextIO | None = None
+) -> None:
+    """Write the whole process's log to ``stream``, standard error by default. May be called again.
+
+    Other libraries are heard from WARNING on, whatever ``level``: below it some log prompts and keys.
+    """
+    handler = _Handler(stream)
+    handler.setFormatter(_JSONFormatter() if form == "json" else _ConsoleFormatter())
+    root = logging.getLogger()
+    for old in [old for old in root.handlers if isinstance(old, _Handler)]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    root.setLevel(max(threshold, logging.WARNING))
+    for name in _OURS:
+        logging.getLogger(name).setLevel(threshold)
+    for name in ("uvicorn", "uvicorn.access", "uvicorn.error"):  # uvicorn brings handlers of its own
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+    structlog.configure(
+        processors=_PROCESSORS,
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """Return a logger that takes attributes by keyword: ``log.info("what happened", stream_id=...)``."""
+    logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
+        logging.getLogger(name), processors=_PROCESSORS, wrapper_class=structlog.stdlib.BoundLogger
+    )
+    return logger
+
+
+def log_line(
+    logger: logging.Logger,
+    level: int,
+    event: str,
+    attributes: MutableMapping[str, Any],
+    error: BaseException | None = None,
+) -> None:
+    """Log one line whose attributes may have any name, and fast; ``error`` adds its traceback."""
+    logger.log(level, _line(event, attributes), exc_info=error, extra={"event": event, "attrs": attributes})
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Ours, to be told from those that others added."""
+
+
+class _ConsoleFormatter(logging.Formatter):
+    """``2026-11-21T08:00:00.123Z INFO event | attrs={...}``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = f"{_time(record)} {record.levelname:<7} {_one_line(record.getMessage())}"
+        if trace := _trace(self, record):
+            line = "\n    ".join([line, *map(_one_line, trace.splitlines())])
+        return line
+
+
+class _JSONFormatter(logging.Formatter):
+    """An object a line: time, level, logger and event, then the event's attributes."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        head = {
+            "timestamp": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": getattr(record, "event", None) or record.getMessage(),
+        }
+        line = (
+            head | getattr(record, "attrs", {}) | head
+        )  # attributes come after the head and never replace it
+        if trace := _trace(self, record):
+            line["exception"] = trace
+        return _json(line)
+
+
+def _hand_over(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> tuple[tuple[str], dict[str, Any]]:
+    """Turn structlog's event into the arguments of a standard logger."""
+    name, exc_info = event.pop("event"), event.pop("exc_info", None)
+    return (_line(name, event),), {"exc_info": exc_info, "extra": {"event": name, "attrs": event}}
+
+
+def _add_context(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Add what is bound to the context, the request id above all, after what the line says itself."""
+    for name, value in structlog.contextvars.get_contextvars().items():
+        event.setdefault(name, value)
+    return event
+
+
+_PROCESSORS: list[Any] = [structlog.stdlib.filter_by_level, _add_context, _hand_over]
+
+
+def _line(event: str, attributes: MutableMapping[str, Any]) -> str:
+    """The message alone is the whole line, so that it is so under anybody's handlers."""
+    return f"{event} | attrs={_json(attributes)}" if attributes else event
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+
+
+def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    return formatter.formatException(record.exc_info) if record.exc_info else ""
+
+
+def _json(values: MutableMapping[str, Any]) -> str:
+    try:
+        return _encode(values).decode()
+    except UnicodeEncodeError:  # a lone surrogate, which UTF-8 cannot say
+        return ascii(values)
+
+
+def _one_line(text: str) -> str:
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def _escaped(char: str) -> str:
+    return char if char.isprintable() else char.encode("unicode_escape").decode()

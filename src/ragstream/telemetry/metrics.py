@@ -1,0 +1,105 @@
+"""Metrics for Prometheus, in a registry of our own.
+
+What happens at every token or step has no label to look up: it is an attribute here, or is handed out once
+by a method. The llm room adds its own figures, attempts by provider and code, to ``registry``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+
+__all__ = ["Metrics", "TokenUsage"]
+
+_WAITS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds a person waits for a beginning
+_GAPS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)  # seconds between two tokens
+_STEPS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30)  # seconds of one step
+_MODELS = 50  # names that get labels of their own: some come from requests, and series cost memory
+
+
+class TokenUsage(Protocol):
+    """What an answer used."""
+
+    @property
+    def prompt_tokens(self) -> int: ...
+    @property
+    def completion_tokens(self) -> int: ...
+    @property
+    def cached_tokens(self) -> int: ...
+    @property
+    def reasoning_tokens(self) -> int: ...
+    @property
+    def cost(self) -> float | None: ...
+
+
+class Metrics:
+    """Everything that is measured."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.producers = self._gauge("producers", "Answers being generated now")
+        self.readers = self._gauge("readers", "Responses being streamed now")
+        self.resumes = self._counter("resumes", "Readers who came back to an answer that had begun")
+        self.evictions = self._counter("evictions", "Readers who took nothing for the write deadline")
+        self.cancels = self._counter("cancels", "Answers stopped by somebody's word")
+        self.settled = self._counter("settled_answers", "Answers ended after their process had died")
+        self.events = self._counter("events_logged", "Events acknowledged by the stream log")
+        self.unread_tokens = self._counter("unread_tokens", "Deltas generated while nobody was reading")
+        self.first_byte = self._histogram(
+            "first_byte_seconds", "From a request to its first event sent", _WAITS
+        )
+        self.token_gap = self._histogram("token_gap_seconds", "Between two deltas of one answer", _GAPS)
+        self._answers = self._counter("answers", "Answers by how they ended", "status")
+        self._attempts = self._counter("answer_attempts", "Calls of a provider that answers needed")
+        self._tokens = self._counter("tokens", "Tokens used by answers", "model", "kind")
+        self._cost = self._counter(
+            "cost", "Cost of answers, in the currency of the configured prices", "model"
+        )
+        self._steps = self._histogram("step_seconds", "Duration of a step", _STEPS, "step")
+        self._failures = self._counter("step_failures", "Steps that failed or were stopped", "step", "code")
+        self._models: set[str] = set()
+
+    def answered(self, *, model: str, status: str, usage: TokenUsage | None, attempts: int) -> None:
+        """Count an answer that has ended, and what it used."""
+        self._answers.labels(status).inc()
+        self._attempts.inc(attempts)
+        if usage is None:
+            return
+        model = self._model(model)
+        for kind in ("prompt", "completion", "cached", "reasoning"):
+            self._tokens.labels(model, kind).inc(getattr(usage, f"{kind}_tokens"))
+        if usage.cost is not None:
+            self._cost.labels(model).inc(usage.cost)
+
+    def step(self, step_id: str) -> tuple[Callable[[float], None], Callable[[str], None]]:
+        """Return what takes the step's durations, in seconds, and what takes the codes of its failures."""
+        return self._steps.labels(step_id).observe, lambda code: self._failures.labels(step_id, code).inc()
+
+    def exposition(self) -> tuple[bytes, str]:
+        """Return everything in Prometheus's text format, and its media type."""
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+
+    def _model(self, name: str) -> str:
+        if len(self._models) < _MODELS:
+            self._models.add(name)
+        return name if name in self._models else "other"
+
+    def _counter(self, name: str, words: str, *labels: str) -> Counter:
+        return Counter(f"ragstream_{name}", words, labels, registry=self.registry)
+
+    def _gauge(self, name: str, words: str) -> Gauge:
+        return Gauge(f"ragstream_{name}", words, registry=self.registry)
+
+    def _histogram(self, name: str, words: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"ragstream_{name}", words, labels, buckets=buckets, registry=self.registry)
