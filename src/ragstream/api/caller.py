@@ -8,9 +8,10 @@ from fastapi import Depends, Request
 from pydantic import BaseModel
 
 from ragstream.api.json_body import parse_json
-from ragstream.api.parts import ApiParts, Library
+from ragstream.api.parts import ApiParts
 from ragstream.api.schemas import parse
 from ragstream.errors import BodyTooLarge, NotFound
+from ragstream.feeds import Ingest
 from ragstream.identity.base import Credentials, Principal
 
 __all__ = ["Caller", "Parts", "authenticated", "body_of", "library_of"]
@@ -53,7 +54,7 @@ async def body_of(request: Request, parts: ApiParts, model: type[Body]) -> Body:
     return parse(model, parse_json(bytes(body)) if body else {})
 
 
-def library_of(parts: ApiParts) -> Library:
+def library_of(parts: ApiParts) -> Ingest:
     """Return the documents behind the answers.
 
     Raises:

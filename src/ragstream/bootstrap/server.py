@@ -17,8 +17,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import uvicorn
-from ragstream.bootstrap.parts import Service, build_service
 
+from ragstream.bootstrap.parts import Service, build_service
 from ragstream.errors import ConfigError
 from ragstream.settings import Settings
 from ragstream.telemetry import configure_logging

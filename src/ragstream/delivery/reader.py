@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from typing import Any
 
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Send
 
 from ragstream.delivery.frames import Frame
 from ragstream.delivery.setup import StreamSetup
@@ -89,7 +89,7 @@ class Reader:
                 (b"x-stream-id", stream_id.encode()),
                 (b"x-session-id", session_id.encode()),
             ]
-            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+            await self._pass({"type": "http.response.start", "status": 200, "headers": headers})
         held, self._held = bytes(self._held), bytearray()
         await self.write(held or self._setup.projection.heartbeat)
 
@@ -99,18 +99,22 @@ class Reader:
                 data = self._gzip.compress(data) + self._gzip.flush(
                     zlib.Z_SYNC_FLUSH if more else zlib.Z_FINISH
                 )
-            clock = asyncio.get_running_loop().time
-            self._writing_since = clock()
-            await self._send({"type": "http.response.body", "body": data, "more_body": more})
-            self._writing_since = None
-            self._last_write = clock()
+            await self._pass({"type": "http.response.body", "body": data, "more_body": more})
             self.bytes_sent += len(data)
+
+    async def _pass(self, message: Message) -> None:
+        clock = asyncio.get_running_loop().time
+        self._writing_since = clock()
+        await self._send(message)
+        self._writing_since = None
+        self._last_write = clock()
 
     async def _pulse(self) -> None:
         """Act on silence, for ever."""
         clock = asyncio.get_running_loop().time
         await asyncio.sleep(self._setup.head_hold)
-        await self.release()
+        if not self._turn.locked():  # else the head is being sent, or cannot be
+            await self.release()
         while True:
             await asyncio.sleep(self._wait(clock()))
             now = clock()
