@@ -5,8 +5,8 @@ A browser lets any page send requests to any address. Two things give a foreign 
 - ``Host``: a name of the attacker's that resolves to this machine (DNS rebinding) still stands in the header.
 - ``Origin``: the page's own address, on every request but a plain navigation.
 
-Both are compared as whole names: no suffixes, no wildcards. A page of our own has the origin that the request's
-Host names; one at another port of the same machine is as foreign as any.
+Both are compared as whole names: no suffixes, no wildcards. A page of our own has the origin that the
+request's Host names; one at another port of the same machine is as foreign as any.
 """
 
 from __future__ import annotations

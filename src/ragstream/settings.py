@@ -1,1 +1,0 @@
-"""Settings: where each comes from and what it may be."""
