@@ -55,6 +55,7 @@ class Settings(BaseSettings):
         frozen=True,
         extra="ignore",
         allow_inf_nan=False,
+        validate_default=False,
         enable_decoding=False,
         populate_by_name=True,
         env_file_encoding="utf-8",
