@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import MutableMapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 import msgspec
 import structlog
 
-__all__ = ["LogForm", "LogLevel", "configure_logging", "get_logger", "log_line"]
+__all__ = ["LogEvent", "LogForm", "LogLevel", "configure_logging", "get_logger", "log_line"]
 
 LogForm = Literal["console", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -71,7 +72,18 @@ def log_line(
     error: BaseException | None = None,
 ) -> None:
     """Log one line whose attributes may have any name, and fast; ``error`` adds its traceback."""
-    logger.log(level, _line(event, attributes), exc_info=error, extra={"event": event, "attrs": attributes})
+    logger.log(level, LogEvent(event, attributes), exc_info=error)
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """The message that our loggers hand over: it reads as the whole line, under any handler."""
+
+    event: str
+    attributes: MutableMapping[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.event} | attrs={_json(self.attributes)}" if self.attributes else self.event
 
 
 class _Handler(logging.StreamHandler[TextIO]):
@@ -108,10 +120,10 @@ class _JSONFormatter(logging.Formatter):
 
 def _hand_over(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
-) -> tuple[tuple[str], dict[str, Any]]:
+) -> tuple[tuple[LogEvent], dict[str, Any]]:
     """Turn structlog's event into the arguments of a standard logger."""
     name, exc_info = event.pop("event"), event.pop("exc_info", None)
-    return (_line(name, event),), {"exc_info": exc_info, "extra": {"event": name, "attrs": event}}
+    return (LogEvent(name, event),), {"exc_info": exc_info}
 
 
 def _add_context(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -122,11 +134,6 @@ def _add_context(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
 
 
 _PROCESSORS: list[Any] = [structlog.stdlib.filter_by_level, _add_context, _hand_over]
-
-
-def _line(event: str, attributes: MutableMapping[str, Any]) -> str:
-    """The message alone is the whole line, so that it is so under anybody's handlers."""
-    return f"{event} | attrs={_json(attributes)}" if attributes else event
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ragstream.telemetry.logging import LogEvent
+
 __all__ = ["LogLine", "recorded_log"]
 
 
@@ -28,13 +30,13 @@ class _Recorder(logging.Handler):
         self.lines: list[LogLine] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
+        said = record.msg if isinstance(record.msg, LogEvent) else LogEvent(record.getMessage(), {})
         self.lines.append(
             LogLine(
                 level=record.levelname.lower(),
-                event=getattr(record, "event", text),
-                attributes=dict(getattr(record, "attrs", {})),
-                text=text,
+                event=said.event,
+                attributes=dict(said.attributes),
+                text=record.getMessage(),
                 exception=record.exc_info[1] if record.exc_info else None,
             )
         )
