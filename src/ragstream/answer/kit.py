@@ -32,7 +32,7 @@ class AnswerSettings:
     history_budget: int = 16_000  # characters of earlier turns in the prompt
     follow_ups: FollowUps = "terms"
     rewrite_seconds: float = 5.0  # to wait for the model to rewrite a follow-up
-    closing_seconds: float = 5.0  # to acknowledge and store an answer at its end
+    closing_seconds: float = 4.0  # to acknowledge and store an answer; the engine stops all closing after 5
 
     def __post_init__(self) -> None:
         if self.retrieval_limit < 1 or self.context_budget < 1:

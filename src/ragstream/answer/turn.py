@@ -11,6 +11,7 @@ from ragstream.blueprint import State
 from ragstream.events import Answer, Message, Passage, Question, StreamEvent, Usage
 from ragstream.llm.base import Provider
 from ragstream.llm.policy import Attempt, RetryPolicy
+from ragstream.llm.prices import add_usage
 from ragstream.streamlog.base import Writer
 
 __all__ = ["Turn"]
@@ -41,17 +42,7 @@ class Turn(State):
     @property
     def usage(self) -> Usage | None:
         """The tokens used so far, or None where no provider has told."""
-        if not self.usages:
-            return None
-        costs = [usage.cost for usage in self.usages if usage.cost is not None]
-        return Usage(
-            prompt_tokens=sum(usage.prompt_tokens for usage in self.usages),
-            completion_tokens=sum(usage.completion_tokens for usage in self.usages),
-            total_tokens=sum(usage.total_tokens for usage in self.usages),
-            cached_tokens=sum(usage.cached_tokens for usage in self.usages),
-            reasoning_tokens=sum(usage.reasoning_tokens for usage in self.usages),
-            cost=sum(costs) if costs else None,
-        )
+        return add_usage(self.usages)
 
     def rest(self) -> Iterator[StreamEvent]:
         """Take what the model wrote and nobody has read yet: no more of it will come."""

@@ -18,10 +18,11 @@ import pytest
 from ragstream.answer import MODULES, AnswerKit, AnswerSettings, LaneAnswerer
 from ragstream.answer.run import LaneRun
 from ragstream.blueprint import Lane, bind, load_diagram
-from ragstream.events import Message, Passage, Question, Role, StreamEvent, Usage
-from ragstream.llm import ChatRequest, Provider, RetryPolicy, ScriptedProvider
-from ragstream.storage.base import Turn, TurnStatus
+from ragstream.events import Message, Passage, Question, Role, StreamEvent
+from ragstream.llm import LLMClient, Provider, RetryPolicy, ScriptedProvider
+from ragstream.storage.base import Turn
 from ragstream.storage.memory import MemoryTurns
+from ragstream.telemetry import Metrics
 
 Outcome = list[StreamEvent]
 
@@ -77,21 +78,6 @@ class Writer:
         pass
 
 
-@dataclass(frozen=True)
-class Caller:
-    """Attempts without guards."""
-
-    providers: tuple[Provider, ...]
-    policy: RetryPolicy
-
-    @property
-    def model(self) -> str:
-        return self.providers[0].model
-
-    def attempt(self, provider: Provider, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
-        return provider.attempt(request)
-
-
 @dataclass
 class Shelf:
     """A retriever that finds the same whatever it is asked."""
@@ -106,16 +92,6 @@ class Shelf:
         if self.fault:
             raise self.fault
         return self.passages[:limit]
-
-
-@dataclass
-class Meter:
-    """What was counted."""
-
-    answers: list[tuple[str, TurnStatus, Usage | None, int]] = field(default_factory=list)
-
-    def answered(self, *, model: str, status: TurnStatus, usage: Usage | None, attempts: int) -> None:
-        self.answers.append((model, status, usage, attempts))
 
 
 def passage(number: int, text: str | None = None, **changes: Any) -> Passage:
@@ -143,7 +119,7 @@ class Rig:
         self.policy = RetryPolicy(base_delay=0)
         self.turns = Turns()
         self.shelf: Shelf | None = Shelf((passage(1), passage(2), passage(3)))
-        self.meter = Meter()
+        self.metrics = Metrics()
         self.writer = Writer()
         self.settings = AnswerSettings(**settings)
         self._asked = 0
@@ -152,9 +128,9 @@ class Rig:
     def answerer(self) -> LaneAnswerer:
         kit = AnswerKit(
             turns=self.turns,
-            llm=Caller(self.providers, self.policy),
+            llm=LLMClient(providers=self.providers, policy=self.policy),
             retriever=self.shelf,
-            meter=self.meter,
+            meter=self.metrics,
             settings=self.settings,
         )
         return LaneAnswerer(self.lane, kit)
@@ -197,6 +173,10 @@ class Rig:
                 run.answer.apply(event)
                 self.writer.append(event)
                 await self.writer.room()
+
+    def counted(self, name: str, **labels: str) -> float | None:
+        """Return the value of a metric."""
+        return self.metrics.registry.get_sample_value(f"ragstream_{name}_total", labels)
 
     def row(self) -> Turn:
         """Return the newest stored turn."""

@@ -48,7 +48,7 @@ def check_ended_once(rig: Any) -> StreamEvent:
     assert (row.ending, row.usage) == (events[-1], events[-1].usage)
     assert [message.text for message in row.question] == ["Which?"]
     assert rig.provider.open == 0
-    assert len(rig.meter.answers) >= 1
+    assert rig.counted("answers", status=row.status) == 1
     return events[-1]
 
 
@@ -143,7 +143,7 @@ async def test_a_busy_provider_is_asked_again_and_nobody_notices(make_rig: MakeR
     assert check_ended_once(rig).type is EventType.MESSAGE_COMPLETE
     assert len(rig.provider.requests) == 3
     assert [event.type.value for event in events].count("message_start") == 1
-    assert rig.meter.answers[-1][3] == 3
+    assert rig.counted("answer_attempts") == 3
 
 
 @pytest.mark.parametrize(
@@ -182,12 +182,12 @@ async def test_what_only_was_held_back_was_not_said_so_another_attempt_begins_an
 
 
 async def test_another_attempt_may_go_on_where_the_last_one_broke_off(make_rig: MakeRig) -> None:
-    rig = make_rig(["One [3] and", broken(retryable=True)], [" two [1]."])
+    rig = make_rig(["One [3] and", broken(retryable=True)], ["One [3] ", "and two [1]."])
     rig.policy = RetryPolicy(base_delay=0, after_delta="continue")
     await rig.ask("Which?")
     assert check_ended_once(rig).type is EventType.MESSAGE_COMPLETE
     assert rig.row().text == "One [1] and two [2]."
-    before = rig.provider.requests[-1].messages[-1]
+    before = rig.provider.requests[-1].messages[-2]
     assert (before.role, before.text) == ("assistant", "One [3] and")
 
 
@@ -248,7 +248,7 @@ async def test_an_answer_that_is_not_stored_has_failed(
     assert [event.terminal for event in events].count(True) == 1
     assert (events[-1].error.code, str(events[-1].error)) == (code, str(fault))
     assert rig.row().ending is None
-    assert rig.meter.answers[-1][1] == "failed"
+    assert rig.counted("answers", status="failed") == 1
 
 
 async def test_a_database_that_is_silent_is_not_waited_for(make_rig: MakeRig) -> None:

@@ -77,7 +77,8 @@ async def test_what_is_stored_is_what_was_said(make_rig: MakeRig) -> None:
     assert row.ending == events[-1]
     assert row.usage == events[-1].usage
     assert [message.text for message in row.question] == ["Which is it?"]
-    assert rig.meter.answers == [("scripted-1", "complete", events[-1].usage, 1)]
+    assert rig.counted("answers", status="complete") == 1
+    assert rig.counted("tokens", model="scripted-1", kind="completion") == 1
 
 
 async def test_all_that_was_said_is_acknowledged_before_the_turn_is_stored(make_rig: MakeRig) -> None:

@@ -10,12 +10,12 @@ from typing import Literal
 
 from ragstream.answer.citations import as_written, text_events
 from ragstream.answer.kit import AnswerKit
-from ragstream.answer.steps.retrieval import source_id
 from ragstream.answer.turn import Turn
 from ragstream.blueprint import step
 from ragstream.errors import ErrorCode, ProviderError
-from ragstream.events import EventType, Message, Phase, Reset, StreamEvent
+from ragstream.events import EventType, Phase, Reset, StreamEvent
 from ragstream.llm.base import ChatRequest, Provider
+from ragstream.llm.continuation import Joint, continued
 from ragstream.llm.policy import Attempt, decide, delay
 
 __all__ = ["another_attempt_allowed", "call_provider", "call_successful"]
@@ -32,27 +32,27 @@ _DELTAS = (
 async def call_provider(turn: Turn, kit: AnswerKit) -> AsyncGenerator[StreamEvent, None]:
     """Make one attempt, saying what the provider says as it says it."""
     assert turn.route is not None  # noqa: S101 - SelectProvider has set it
-    provider, error = turn.route, None
+    provider, error, delivered = turn.route, None, False
     if turn.attempts:
         await asyncio.sleep(delay(turn.attempts, turn.policy, random.random()))  # noqa: S311 - jitter
         if reset := _begin_again(turn):
             yield reset
-    delivered = False
+    said = _said(turn)
+    joint = Joint(said)
+    request = continued(_request(turn), said) if said else _request(turn)
     try:
-        async with aclosing(kit.llm.attempt(provider, _request(turn))) as events:
+        async with aclosing(kit.llm.attempt(provider, request)) as events:
             async for event in events:
-                _take(turn, event, provider)
+                _take(turn, event, joint, provider)
                 while turn.unsaid:
-                    said = turn.unsaid.popleft()
-                    delivered = delivered or said.type in _DELTAS
-                    yield said
-        if turn.completion is None:
-            raise _broken(provider, ErrorCode.UPSTREAM_TRUNCATED, "ended without saying so")
+                    next_said = turn.unsaid.popleft()
+                    delivered = delivered or next_said.type in _DELTAS
+                    yield next_said
     except ProviderError as failed:
         error = failed
     else:
-        for said in turn.rest():
-            yield said
+        for last_said in turn.rest():
+            yield last_said
     calling = delivered and turn.answer.phase is Phase.CALLING
     turn.attempts.append(Attempt(provider=provider.name, error=error, delivered=delivered, calling=calling))
     turn.note(provider=provider.name, attempt=len(turn.attempts), error=error.code if error else None)
@@ -70,36 +70,39 @@ def another_attempt_allowed(turn: Turn) -> Literal["same", "no"]:
     return "same" if decide(turn.attempts, turn.policy) == "same" else "no"
 
 
-def _take(turn: Turn, event: StreamEvent, provider: Provider) -> None:
+def _take(turn: Turn, event: StreamEvent, joint: Joint, provider: Provider) -> None:
     """Make of the provider's event what may be said now."""
-    delta = event.text_delta
-    if delta is not None and turn.citations is not None:
-        text, citations = turn.citations.write(delta.content)
-        if text is delta.content:
-            turn.unsaid.append(event)
-        else:
-            turn.unsaid += text_events(text, citations, refusal=delta.refusal)
+    if event.text_delta is not None:
+        _write(turn, event, joint.write(event.text_delta.content))
     elif event.type is EventType.MESSAGE_COMPLETE:
         turn.completion = event
         if event.usage:
             turn.usages.append(event.usage)
+        if joint.open:
+            _write(turn, event, joint.close())
     elif event.terminal:
-        raise _broken(
-            provider, ErrorCode.UPSTREAM_PROTOCOL, f"yielded {event.type.value}, and raised nothing"
+        raise ProviderError(
+            f"{provider.name} said {event.type.value}, which is not its to say",
+            code=ErrorCode.UPSTREAM_PROTOCOL,
+            provider=provider.name,
         )
     else:
         turn.unsaid.append(event)
 
 
+def _write(turn: Turn, event: StreamEvent, text: str) -> None:
+    delta = event.text_delta
+    said, citations = turn.citations.write(text) if turn.citations is not None else (text, ())
+    if delta is not None and said is delta.content:
+        turn.unsaid.append(event)
+    else:
+        turn.unsaid += text_events(said, citations, refusal=delta is not None and delta.refusal)
+
+
 def _request(turn: Turn) -> ChatRequest:
-    question, messages = turn.question, turn.prompt
-    if said := turn.answer.text:  # the policy is that this attempt goes on where the last one broke off
-        if turn.citations is not None:
-            sources = [source_id(number) for number in range(1, len(turn.context) + 1)]
-            said = as_written(said, turn.answer.citations, sources)
-        messages = (*messages, Message(role="assistant", content=said))
+    question = turn.question
     return ChatRequest(
-        messages=messages,
+        messages=turn.prompt,
         model=question.model,
         options=question.options,
         passages=turn.context,
@@ -110,16 +113,20 @@ def _request(turn: Turn) -> ChatRequest:
 
 def _begin_again(turn: Turn) -> StreamEvent | None:
     """Forget what no reader has seen; where the policy says so, return what makes readers forget the rest."""
-    going_on = turn.attempts[-1].delivered and turn.policy.after_delta == "continue"
+    last = turn.attempts[-1]
+    going_on = last.delivered and turn.policy.after_delta == "continue"
     turn.completion = None
-    turn.unsaid.clear()
     if turn.citations is not None:
         turn.citations.discard() if going_on else turn.citations.restart()
-    if going_on or not turn.attempts[-1].delivered:
+    if going_on or not last.delivered:
         return None
     reset = Reset(text="", sources=turn.answer.sources, seq=turn.answer.seq)
     return StreamEvent(type=EventType.RESET, reset=reset)
 
 
-def _broken(provider: Provider, code: ErrorCode, what: str) -> ProviderError:
-    return ProviderError(f"{provider.name}: the stream {what}", code=code, provider=provider.name)
+def _said(turn: Turn) -> str:
+    """Return what an attempt that goes on has before it, in the words of the one that broke off."""
+    answer = turn.answer
+    if turn.citations is None:
+        return answer.text
+    return as_written(answer.text, answer.citations, [source.id for source in answer.sources])

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 import msgspec
-import structlog
 
 from ragstream.answer.kit import AnswerKit
 from ragstream.answer.steps.opening import question_row, start_event
@@ -27,10 +26,11 @@ from ragstream.errors import (
 )
 from ragstream.events import Cancelled, EventError, EventType, Interrupted, Phase, StreamEvent, Usage
 from ragstream.storage import base as storage
+from ragstream.telemetry import get_logger
 
 __all__ = ["fail_answer", "finish_answer", "persist_turn", "rescue_answer", "status"]
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 _STATUS: dict[EventType, storage.TurnStatus] = {
     EventType.MESSAGE_COMPLETE: "complete",
     EventType.ERROR: "failed",
