@@ -1,18 +1,24 @@
-"""What some tests need of the machine: where it is missing they are skipped, and the run's end says so.
+"""What many tests need: of the machine (where it is missing they are skipped, and the run's end says so), and
+a model provider that misbehaves on demand.
 
 With ``REQUIRE_SERVICES=1``, as in CI, a missing service stops the run before its first test.
 """
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import json
 import os
+import re
 import shutil
+import socket
+import struct
 import subprocess
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -74,3 +80,86 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     )
     for reason, count in sorted(reasons.items()):
         terminalreporter.write_line(f"Not run ({count}): {reason}")
+
+
+class Upstream:
+    """A model provider over a socket: to each request the bytes of the next answer, then FIN.
+
+    An answer is a sequence of bytes to write, ``STALL`` (say nothing until the client leaves) and ``RESET``
+    (cut the connection with RST). The last answer serves all further requests.
+    """
+
+    STALL, RESET = "stall", "reset"
+    HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+
+    def __init__(self) -> None:
+        self.answers: list[Sequence[bytes | str]] = [[self.HEAD]]
+        self.bodies: list[dict[str, Any]] = []  # what was asked
+        self.heads: list[bytes] = []
+        self.live = 0  # connections that are open
+        self.url = ""
+        self._left = asyncio.Condition()
+
+    @staticmethod
+    def chunk(content: str | None = None, **more: Any) -> bytes:
+        """Return a chunk of an answer as an event; ``more`` stands beside the content."""
+        delta = {} if content is None else {"content": content}
+        return Upstream.data({"choices": [{"index": 0, "delta": delta | more.pop("delta", {}), **more}]})
+
+    @staticmethod
+    def data(value: Any) -> bytes:
+        return b"data: " + json.dumps(value).encode() + b"\n\n"
+
+    def say(self, *words: str) -> None:
+        """Answer every request with these words, and properly."""
+        ending = [self.chunk(finish_reason="stop"), b"data: [DONE]\n\n"]
+        self.answers = [[self.HEAD, *(self.chunk(word) for word in words), *ending]]
+
+    async def all_left(self) -> None:
+        """Wait until every connection is closed: a second, as promised."""
+        async with asyncio.timeout(1.0), self._left:
+            await self._left.wait_for(lambda: not self.live)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.live += 1
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = re.search(rb"(?i)content-length: *(\d+)", head)
+                body = await reader.readexactly(int(length[1]) if length else 0)
+                self.heads.append(head)
+                self.bodies.append(json.loads(body or b"{}"))
+                answer = self.answers[min(len(self.heads), len(self.answers)) - 1]
+                await self._play(answer, reader, writer)
+                if b"connection: close" in b"".join(part for part in answer if isinstance(part, bytes)):
+                    break
+        except (OSError, asyncio.IncompleteReadError):
+            pass  # the client has left
+        finally:
+            writer.close()
+            self.live -= 1
+            async with self._left:
+                self._left.notify_all()
+
+    async def _play(
+        self, answer: Sequence[bytes | str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        for part in answer:
+            if part == self.STALL:
+                await reader.read()
+            elif part == self.RESET:
+                connection = writer.get_extra_info("socket")
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                writer.transport.abort()
+            elif isinstance(part, bytes):
+                writer.write(part)
+                await writer.drain()
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    """A model provider on loopback whose every byte the test chooses."""
+    provider = Upstream()
+    server = await asyncio.start_server(provider.serve, "127.0.0.1", 0)
+    provider.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    yield provider
+    server.close()

@@ -65,7 +65,7 @@ class EventData:
             self._data.append(rest[5:])
         elif rest.startswith(b"{"):
             self._data.append(rest)
-        elif rest and rest[:1] != b":":
+        elif not any(field.startswith(rest.split(b":", 1)[0]) for field in _FIELDS):  # not even a cut one
             self.foreign = True
         if self._data:
             yield self._take()

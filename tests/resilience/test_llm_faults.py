@@ -1,0 +1,425 @@
+"""A provider that misbehaves over a real socket: one typed error each, never success, never a hang."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ragstream.errors import ErrorCode
+from ragstream.events import Answer, EventType, StreamEvent
+from ragstream.llm import LLMClient, OpenAIProvider, RetryPolicy, Timeouts
+
+KEY = "sk-secret-0123456789abcdef"
+ASK = [{"role": "user", "content": "Hello?"}]
+ONCE = RetryPolicy(max_attempts=1)
+
+
+@pytest.fixture
+def pauses() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def client(upstream: Any, pauses: list[float]) -> Callable[..., LLMClient]:
+    """Make a client of the upstream that notes how long it would wait instead of waiting."""
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    def make(**settings: Any) -> LLMClient:
+        provider = OpenAIProvider("m", api_key=KEY, base_url=upstream.url, name="up")
+        usual: dict[str, Any] = {"providers": [provider], "pause": pause, "jitter": lambda: 0.5}
+        return LLMClient(**(usual | settings))
+
+    return make
+
+
+async def collect(client: LLMClient) -> tuple[list[StreamEvent], Answer]:
+    """Return the events of one answer, having held them against the grammar."""
+    answer, events = Answer(), []
+    async with asyncio.timeout(20):
+        async for event in client.chat_completion(ASK):
+            answer.apply(event)
+            events.append(event)
+    assert answer.ending is events[-1]
+    assert KEY not in repr(events)
+    return events, answer
+
+
+def code(answer: Answer) -> str:
+    assert answer.error is not None, f"ended as {answer.ending}"
+    return answer.error.code
+
+
+# --- cuts
+
+
+@pytest.mark.parametrize("how", ["fin", "chunked", "reset"])
+async def test_cut_at_every_byte(upstream: Any, client: Callable[..., LLMClient], how: str) -> None:
+    words = [f"w{n} 🙂 " for n in range(20)]
+    events = [*(upstream.chunk(word) for word in words), upstream.chunk(finish_reason="stop")]
+    events += [upstream.data({"choices": [], "usage": {"prompt_tokens": 1}}), b"data: [DONE]\n\n"]
+    ends = list(itertools.accumulate(len(event) for event in events))
+    body = b"".join(events)
+    head = upstream.HEAD
+    if how == "chunked":
+        head = head.replace(b"connection", b"transfer-encoding: chunked\r\nconnection")
+        head += b"%x\r\n" % len(body)
+    for cut in range(0, len(body), 1 if how == "fin" else 7):
+        upstream.answers = [[head, body[:cut], *([upstream.RESET] if how == "reset" else [])]]
+        _, answer = await collect(client(policy=ONCE))
+        whole = sum(cut >= end - 2 for end in ends)  # without its blank line an event is still whole
+        if how == "fin":
+            assert answer.text == "".join(words[:whole]), cut
+            assert (answer.finish_reason == "stop") == (whole > len(words)), cut
+        assert "".join(words).startswith(answer.text), cut
+        if answer.finish_reason is None:
+            assert code(answer) in {"upstream_truncated", "upstream_unreachable"}, cut
+        else:
+            assert whole > len(words), cut
+
+
+async def test_a_finish_reason_is_enough(upstream: Any, client: Callable[..., LLMClient]) -> None:
+    upstream.answers = [
+        [upstream.HEAD, upstream.chunk("Hi"), upstream.chunk(finish_reason="stop"), upstream.RESET]
+    ]
+    _, answer = await collect(client())
+    assert (answer.text, answer.finish_reason) == ("Hi", "stop")
+
+
+async def test_what_follows_done_is_not_read(upstream: Any, client: Callable[..., LLMClient]) -> None:
+    upstream.say("Hi")
+    upstream.answers[0] += [upstream.chunk("more"), b"data: {broken\n\n", upstream.STALL]
+    _, answer = await collect(client())
+    assert (answer.text, answer.finish_reason) == ("Hi", "stop")
+    await upstream.all_left()
+
+
+# --- malformed
+
+PLAIN = b"HTTP/1.1 200 OK\r\nconnection: close\r\n"
+HTML = PLAIN + b"content-type: text/html\r\n\r\n<html>Sign in</html>"
+SSE = PLAIN + b"content-type: text/event-stream\r\n\r\n"
+HI = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
+
+MALFORMED: dict[str, tuple[bytes, ErrorCode, str]] = {
+    "bad json": (SSE + HI + b"data: {\n\n", ErrorCode.UPSTREAM_PROTOCOL, "Hi"),
+    "not an object": (SSE + HI + b"data: [1]\n\n", ErrorCode.UPSTREAM_PROTOCOL, "Hi"),
+    "html": (HTML, ErrorCode.UPSTREAM_PROTOCOL, ""),
+    "html as event stream": (SSE + b"<html>\n<body>\n\n</html>\n", ErrorCode.UPSTREAM_PROTOCOL, ""),
+    "json": (PLAIN + b"content-type: application/json\r\n\r\n{}", ErrorCode.UPSTREAM_PROTOCOL, ""),
+    "json error": (
+        PLAIN + b'content-type: application/json\r\n\r\n{"error":{"message":"no"}}',
+        ErrorCode.UPSTREAM_ERROR,
+        "",
+    ),
+    "error object": (SSE + HI + b'data: {"error":{"message":"no"}}\n\n', ErrorCode.UPSTREAM_ERROR, "Hi"),
+    "error with the key": (
+        SSE + b'data: {"error":{"message":"Bad key: ' + KEY.encode() + b'"}}\n\n',
+        ErrorCode.UPSTREAM_ERROR,
+        "",
+    ),
+    "bare error": (SSE + b'{"error":"no"}\n\n', ErrorCode.UPSTREAM_ERROR, ""),
+    "finish reason error": (
+        SSE + HI + b'data: {"choices":[{"delta":{},"finish_reason":"error"}]}\n\n',
+        ErrorCode.UPSTREAM_ERROR,
+        "Hi",
+    ),
+    "NUL": (SSE + HI + b'data: {"choices":\0[]}\n\n', ErrorCode.UPSTREAM_PROTOCOL, "Hi"),
+    "invalid UTF-8": (
+        SSE + HI + b'data: {"choices":[{"delta":{"content":"\xff\xfe"}}]}\n\n',
+        ErrorCode.UPSTREAM_PROTOCOL,
+        "Hi",
+    ),
+    "deep JSON": (SSE + HI + b'data: {"x":' + b"[" * 500_000 + b"\n\n", ErrorCode.UPSTREAM_PROTOCOL, "Hi"),
+    "compressed, unasked": (
+        PLAIN + b"content-type: text/event-stream\r\ncontent-encoding: gzip\r\n\r\n" + HI,
+        ErrorCode.UPSTREAM_PROTOCOL,
+        "",
+    ),
+    "several choices": (
+        SSE + HI + b'data: {"choices":[{"index":1,"delta":{"content":"Ho"}}]}\n\n',
+        ErrorCode.UPSTREAM_PROTOCOL,
+        "Hi",
+    ),
+    "done without finish": (SSE + HI + b"data: [DONE]\n\n", ErrorCode.UPSTREAM_TRUNCATED, "Hi"),
+    "empty": (
+        SSE + b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n',
+        ErrorCode.UPSTREAM_EMPTY,
+        "",
+    ),
+    "nothing": (SSE, ErrorCode.UPSTREAM_TRUNCATED, ""),
+    "not HTTP": (b"SSH-2.0-OpenSSH_9.2\r\nconnection: close\r\n\r\n", ErrorCode.UPSTREAM_PROTOCOL, ""),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+@pytest.mark.parametrize("size", [1 << 20, 1], ids=["whole", "byte by byte"])
+async def test_malformed(upstream: Any, client: Callable[..., LLMClient], name: str, size: int) -> None:
+    answered, expected, said = MALFORMED[name]
+    if size == 1 and len(answered) > 10_000:
+        size = 4096
+    upstream.answers = [[answered[n : n + size] for n in range(0, len(answered), size)]]
+    _, answer = await collect(client(policy=ONCE))
+    assert (code(answer), answer.text) == (expected, said)
+    await upstream.all_left()
+
+
+async def test_a_line_without_end_is_cut_off(upstream: Any, client: Callable[..., LLMClient]) -> None:
+    flood = itertools.repeat(b"x" * 65_536, 1024)
+    upstream.answers = [[upstream.HEAD, HI, b'data: {"x":"', *flood]]
+    _, answer = await collect(client(policy=ONCE))
+    assert (code(answer), answer.text) == ("upstream_protocol", "Hi")
+    await upstream.all_left()
+
+
+async def test_a_long_error_page_is_not_read_to_its_end(
+    upstream: Any, client: Callable[..., LLMClient]
+) -> None:
+    upstream.answers = [
+        [b"HTTP/1.1 400 No\r\nconnection: close\r\n\r\n", *itertools.repeat(b"x" * 65_536, 64)]
+    ]
+    _, answer = await collect(client())
+    assert code(answer) == "upstream_rejected"
+    await upstream.all_left()
+
+
+GOOD = {
+    "byte order mark": b"\xef\xbb\xbf" + HI,
+    "CR only": HI.replace(b"\n", b"\r"),
+    "CRLF": HI.replace(b"\n", b"\r\n"),
+    "comments": b": OPENROUTER PROCESSING\n\n: ping\n" + HI,
+    "other fields": b"event: message\nid: 7\nretry: 10\n" + HI,
+    "no space": HI.replace(b"data: ", b"data:"),
+    "two data lines": b'data: {"choices":\ndata: [{"delta":{"content":"Hi"}}]}\n\n',
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize("size", [1 << 20, 1], ids=["whole", "byte by byte"])
+async def test_unusual_and_right(
+    upstream: Any, client: Callable[..., LLMClient], name: str, size: int
+) -> None:
+    answered = GOOD[name] + upstream.chunk(finish_reason="stop") + b"data: [DONE]\n\n"
+    upstream.answers = [[upstream.HEAD, *(answered[n : n + size] for n in range(0, len(answered), size))]]
+    _, answer = await collect(client(policy=ONCE))
+    assert (answer.text, answer.finish_reason) == ("Hi", "stop")
+
+
+async def test_a_wrong_content_type_does_not_matter(upstream: Any, client: Callable[..., LLMClient]) -> None:
+    upstream.say("Hi")
+    upstream.answers[0][0] = upstream.HEAD.replace(b"text/event-stream", b"application/octet-stream")
+    _, answer = await collect(client(policy=ONCE))
+    assert answer.text == "Hi"
+
+
+# --- silence
+
+SILENCE = {
+    "before the head": ([], ErrorCode.UPSTREAM_FIRST_TOKEN_TIMEOUT),
+    "before the first token": ([SSE], ErrorCode.UPSTREAM_FIRST_TOKEN_TIMEOUT),
+    "pings are no tokens": ([SSE, b": ping\n\n" * 5], ErrorCode.UPSTREAM_FIRST_TOKEN_TIMEOUT),
+    "between tokens": ([SSE, HI], ErrorCode.UPSTREAM_TIMEOUT),
+    "in the middle of a token": ([SSE, HI, HI[:20]], ErrorCode.UPSTREAM_TIMEOUT),
+}
+
+
+@pytest.mark.parametrize("name", SILENCE)
+async def test_silence(upstream: Any, client: Callable[..., LLMClient], name: str) -> None:
+    said, expected = SILENCE[name]
+    upstream.answers = [[*said, upstream.STALL]]
+    _, answer = await collect(client(policy=ONCE, timeouts=Timeouts(first_token=0.3, between_tokens=0.2)))
+    assert code(answer) == expected
+    await upstream.all_left()
+
+
+async def test_total_time(upstream: Any, client: Callable[..., LLMClient]) -> None:
+    upstream.answers = [[SSE, HI, upstream.STALL]]
+    _, answer = await collect(client(policy=ONCE, timeouts=Timeouts(total=0.3)))
+    assert code(answer) == "upstream_total_timeout"
+    await upstream.all_left()
+
+
+async def test_a_slow_reader_costs_the_provider_nothing(
+    upstream: Any, client: Callable[..., LLMClient]
+) -> None:
+    upstream.say("one ", "two ", "three")
+    caller = client(policy=ONCE, timeouts=Timeouts(first_token=5, between_tokens=0.05))
+    text = ""
+    async for event in caller.chat_completion(ASK):
+        await asyncio.sleep(0.12)  # a reader that takes longer than the provider may
+        text += event.text_delta.content if event.text_delta else ""
+        assert event.type is not EventType.ERROR
+    assert text == "one two three"
+
+
+async def test_a_finished_answer_is_not_spoilt_by_silence(
+    upstream: Any, client: Callable[..., LLMClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ragstream.llm.openai._AFTER_FINISH", 0.1)
+    upstream.answers = [[upstream.HEAD, HI, upstream.chunk(finish_reason="stop"), upstream.STALL]]
+    _, answer = await collect(client())
+    assert (answer.text, answer.finish_reason) == ("Hi", "stop")
+    await upstream.all_left()
+
+
+# --- refused, and tried again
+
+
+def status(number: int, headers: str = "", content: bytes = b"{}") -> list[bytes]:
+    head = f"HTTP/1.1 {number} X\r\ncontent-type: application/json\r\nconnection: close\r\n{headers}\r\n"
+    return [head.encode(), content]
+
+
+@pytest.mark.parametrize(
+    ("number", "expected", "calls"),
+    [
+        (400, "upstream_rejected", 1),
+        (401, "upstream_auth", 1),
+        (403, "upstream_auth", 1),
+        (404, "upstream_rejected", 1),
+        (408, "upstream_unavailable", 3),
+        (409, "upstream_unavailable", 3),
+        (429, "upstream_rate_limited", 3),
+        (500, "upstream_unavailable", 3),
+        (503, "upstream_unavailable", 3),
+    ],
+)
+async def test_statuses(
+    upstream: Any, client: Callable[..., LLMClient], number: int, expected: str, calls: int
+) -> None:
+    upstream.answers = [status(number, content=b'{"error":{"message":"because of sk-abcdefghijk"}}')]
+    _, answer = await collect(client())
+    assert (code(answer), len(upstream.heads)) == (expected, calls)
+    assert answer.error is not None
+    assert "because of ***" in answer.error.message
+
+
+async def test_the_third_attempt_succeeds_unseen(
+    upstream: Any, client: Callable[..., LLMClient], pauses: list[float]
+) -> None:
+    upstream.say("Hi")
+    upstream.answers = [status(503), status(429, "retry-after: 7\r\n"), *upstream.answers]
+    events, answer = await collect(client())
+    assert answer.text == "Hi"
+    assert [event.type for event in events][:2] == [EventType.MESSAGE_START, EventType.TEXT_DELTA]
+    assert pauses == [0.25, 7.25]  # half of 0.5 s, then what was asked for, and a little
+
+
+async def test_retry_after_is_capped(
+    upstream: Any, client: Callable[..., LLMClient], pauses: list[float]
+) -> None:
+    upstream.answers = [status(429, "retry-after: 3600\r\n")]
+    await collect(client())
+    assert pauses == [20.0, 20.0]
+
+
+async def test_nothing_is_tried_again_after_the_first_delta(
+    upstream: Any, client: Callable[..., LLMClient]
+) -> None:
+    upstream.answers = [[upstream.HEAD, HI, upstream.RESET]]
+    _, answer = await collect(client())
+    assert (code(answer), answer.text, len(upstream.heads)) == ("upstream_truncated", "Hi", 1)
+
+
+@pytest.fixture
+async def refusing() -> str:
+    """The address of a port where nobody listens."""
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    server.close()
+    return f"http://127.0.0.1:{port}/v1"
+
+
+@pytest.mark.parametrize("host", ["refused", "unknown"])
+async def test_unreachable(client: Callable[..., LLMClient], refusing: str, host: str) -> None:
+    url = refusing if host == "refused" else "http://nowhere.invalid/v1"
+    _, answer = await collect(client(providers=[OpenAIProvider("m", base_url=url, name="up")]))
+    assert code(answer) == "upstream_unreachable"
+    assert answer.error is not None
+    assert ("refused the connection" if host == "refused" else "host name is unknown") in answer.error.message
+
+
+async def test_cut_before_the_head_is_no_timeout(upstream: Any, client: Callable[..., LLMClient]) -> None:
+    upstream.answers = [[upstream.RESET]]
+    _, answer = await collect(client())
+    assert (code(answer), len(upstream.heads)) == ("upstream_unreachable", 3)
+
+
+async def test_the_circuit_opens_and_lets_one_try(upstream: Any, client: Callable[..., LLMClient]) -> None:
+    now = [0.0]
+    upstream.answers = [status(500)]
+    caller = client(clock=lambda: now[0])
+    for _ in range(3):
+        await collect(caller)
+    _, answer = await collect(caller)
+    assert (code(answer), len(upstream.heads)) == ("upstream_unavailable", 5)
+    assert answer.error is not None
+    assert "left alone" in answer.error.message
+    now[0] = 30.1
+    await collect(caller)
+    assert len(upstream.heads) == 6  # one probe, and open again
+    upstream.say("Hi")
+    now[0] = 60.3
+    _, answer = await collect(caller)
+    assert answer.text == "Hi"
+    await collect(caller)
+    assert len(upstream.heads) == 8
+
+
+# --- leaving
+
+
+async def test_leaving_the_loop_closes_the_connection(
+    upstream: Any, client: Callable[..., LLMClient]
+) -> None:
+    upstream.answers = [[upstream.HEAD, HI, upstream.STALL]]
+    before = asyncio.all_tasks()
+    async for event in client().chat_completion(ASK):
+        if event.text_delta:
+            break
+    await upstream.all_left()
+    assert asyncio.all_tasks() - before - {asyncio.current_task()} == set()
+
+
+async def test_random_cancellations(upstream: Any, client: Callable[..., LLMClient]) -> None:
+    await _cancel_at_random(upstream, client(), rounds=300)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+async def test_ten_thousand_cancellations(upstream: Any, client: Callable[..., LLMClient]) -> None:
+    await _cancel_at_random(upstream, client(), rounds=10_000)
+
+
+async def _cancel_at_random(upstream: Any, client: LLMClient, *, rounds: int) -> None:
+    seed = time.time_ns()
+    print(f"seed {seed}")  # noqa: T201 - shown if the test fails
+    dice = random.Random(seed)  # noqa: S311 - to vary the test
+    words = [upstream.chunk(f"{n} ") for n in range(40)]
+    upstream.answers = [[upstream.HEAD, *words, *ending] for ending in ([], [upstream.STALL])] * rounds
+    before = asyncio.all_tasks()
+    for start in range(0, rounds, 20):
+        answers = [asyncio.create_task(_read(client)) for _ in range(min(20, rounds - start))]
+        for answer in answers:
+            for _ in range(dice.randrange(8)):
+                await asyncio.sleep(0)
+            await asyncio.sleep(dice.random() * 0.004)
+            answer.cancel()
+        async with asyncio.timeout(10):
+            await asyncio.gather(*answers, return_exceptions=True)
+    await upstream.all_left()
+    async with asyncio.timeout(1):
+        await asyncio.gather(*(asyncio.all_tasks() - before), return_exceptions=True)
+    assert asyncio.all_tasks() <= before
+
+
+async def _read(client: LLMClient) -> None:
+    async for _ in client.chat_completion(ASK):
+        pass
