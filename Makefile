@@ -6,6 +6,14 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 ARGS ?=
 
+# A data folder for each DOCS, so that answers never mix them; your own RAGSTREAM_DATA_DIR wins.
+DATA = $(if $(RAGSTREAM_DATA_DIR),,--data-dir ".ragstream/$(subst /,-,$(DOCS))")
+
+ifeq ($(DOCS),docs)
+serve: export RAGSTREAM_SAMPLE_QUESTIONS ?= ["How do I stop an answer?", \
+	"What happens when the server dies in the middle of an answer?", "How do I use my own documents?"]
+endif
+
 .PHONY: help setup serve test check bench docs trial lock
 
 help: ## list the commands
@@ -15,7 +23,7 @@ setup: ## make .venv, or bring it up to date
 	@PYTHON="$(PYTHON)" scripts/setup
 
 serve: setup ## answer questions on this machine's port 8000; DOCS=folder, HOST=address, PORT=number
-	@exec $(PYTHON_RUN) -m ragstream serve $(DOCS) --host $(HOST) --port $(PORT)
+	@exec $(PYTHON_RUN) -m ragstream serve $(DOCS) --host $(HOST) --port $(PORT) $(DATA)
 
 test: setup ## run the tests; ARGS="tests/unit -x" for some of them
 	@$(PYTHON_RUN) -m pytest $(ARGS)
@@ -32,6 +40,7 @@ bench: setup ## run the benchmarks; each prints its table
 
 docs: setup ## write anew what the documentation quotes from the program, and check the documentation
 	@$(PYTHON_RUN) scripts/docs.py
+	@$(PYTHON_RUN) -m ragstream.settings.page
 	@$(PYTHON_RUN) -m pytest -q tests/architecture/test_docs.py
 
 trial: setup ## run the tests that take minutes

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import pytest
 
+from ragstream.settings import Settings, variable
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -102,6 +104,12 @@ def test_make_targets_exist(path: Path) -> None:
     commands += re.findall(r"`([^`\n]+)`", _prose(path))
     named = {target for text in commands for target in re.findall(r"\bmake ([a-z-]+)", text)}
     assert named <= targets
+
+
+@pytest.mark.parametrize("path", PAGES, ids=_name)
+def test_settings_exist(path: Path) -> None:
+    known = {variable(name) for name in Settings.model_fields}
+    assert set(re.findall(r"\bRAGSTREAM_[A-Z_]+\b", _page(path))) <= known
 
 
 def test_the_house_shows_every_room() -> None:
