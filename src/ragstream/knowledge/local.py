@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -151,19 +152,27 @@ class LocalKnowledge:
         terms = question_terms(query)
         if not terms or limit < 1:
             return ()
-        scores = self._projection.search(terms, _CANDIDATES * limit)
-        return _spread(self._store.passages(scores), limit)
+        scores = list(self._projection.search(terms, _CANDIDATES * limit).items())
+        chosen, over = _spread(self._store.passages(dict(scores[:limit])), limit)
+        if len(chosen) < limit < len(scores):  # too much of the same: look further down
+            chosen, over = _spread(self._store.passages(dict(scores)), limit)
+        chosen = (chosen + over)[:limit]
+        return tuple(sorted(chosen, key=lambda passage: -passage.score))
 
 
-def _spread(found: list[Passage], limit: int) -> tuple[Passage, ...]:
-    """Choose passages, best first: equal texts once, half of the places for one document if others match."""
-    distinct = list({passage.text: passage for passage in reversed(found)}.values())[::-1]
+def _spread(found: list[Passage], limit: int) -> tuple[list[Passage], list[Passage]]:
+    """Divide passages into those of equal right and those beyond a document's half of the places.
+
+    Of equal texts only the first is there at all.
+    """
     share = max(1, limit // 2)
-    taken: dict[str, int] = {}
-    first: list[Passage] = []
-    rest: list[Passage] = []
-    for passage in distinct:
-        taken[passage.document_id] = taken.get(passage.document_id, 0) + 1
-        (first if taken[passage.document_id] <= share else rest).append(passage)
-    chosen = first[:limit] + rest[: max(0, limit - len(first))]
-    return tuple(sorted(chosen, key=lambda passage: -passage.score))
+    taken: Counter[str] = Counter()
+    chosen: list[Passage] = []
+    over: list[Passage] = []
+    texts: set[str] = set()
+    for passage in found:
+        if passage.text not in texts:
+            texts.add(passage.text)
+            taken[passage.document_id] += 1
+            (chosen if taken[passage.document_id] <= share else over).append(passage)
+    return chosen, over
