@@ -19,20 +19,6 @@ def _name(path: Path) -> str:
     return str(path.relative_to(SOURCE))
 
 
-def _public_names(tree: ast.Module) -> set[str]:
-    """Return the names without an underscore that the module itself defines at its top."""
-    names: set[str] = set()
-    for node in tree.body:
-        match node:
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                names.add(node.name)
-            case ast.Assign(targets=targets):
-                names |= {target.id for target in targets if isinstance(target, ast.Name)}
-            case ast.AnnAssign(target=ast.Name(id=name)):
-                names.add(name)
-    return {name for name in names if not name.startswith("_")}
-
-
 def _exports(tree: ast.Module) -> list[str] | None:
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
@@ -41,19 +27,30 @@ def _exports(tree: ast.Module) -> list[str] | None:
     return None
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if p.name != "__init__.py"], ids=_name)
-def test_a_module_exports_what_it_defines(path: Path) -> None:
-    tree = ast.parse(path.read_text("utf-8"))
-    defined, exported = _public_names(tree), _exports(tree)
-    assert set(exported or []) == defined
+def _module(path: Path) -> str:
+    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-@pytest.mark.parametrize("path", sorted(SOURCE.rglob("__init__.py")), ids=_name)
-def test_what_a_package_exports_is_there(path: Path) -> None:
-    package = ".".join(path.parent.relative_to(SOURCE.parent).parts)
-    module = importlib.import_module(package)
-    exported = getattr(module, "__all__", [])
-    assert [name for name in exported if not hasattr(module, name)] == []
+EXPORTS = {_module(path): _exports(ast.parse(path.read_text("utf-8"))) for path in MODULES}
+
+
+@pytest.mark.parametrize("name", [name for name, exported in EXPORTS.items() if exported])
+def test_what_a_module_exports_is_there(name: str) -> None:
+    module = importlib.import_module(name)
+    assert [export for export in EXPORTS[name] or [] if not hasattr(module, export)] == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_a_module_takes_from_others_only_what_they_export(path: Path) -> None:
+    taken = [
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module in EXPORTS
+        for alias in node.names
+        if alias.name not in (EXPORTS[node.module] or []) and f"{node.module}.{alias.name}" not in EXPORTS
+    ]
+    assert not taken
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_name)
