@@ -28,7 +28,6 @@ class About:
 class ApiSettings:
     """Settings of the HTTP edge."""
 
-    allowed_hosts: tuple[str, ...]
     cors_origins: tuple[str, ...] = ()
     upload_max: int = 50 << 20  # bytes of one uploaded file
     web: Path | None = None  # the folder of the page; None serves no page

@@ -18,7 +18,9 @@ from pathlib import Path
 
 import uvicorn
 
-from ragstream.bootstrap.parts import Service, build_service
+from ragstream.bootstrap import wiring
+from ragstream.bootstrap.models import require_model
+from ragstream.bootstrap.service import Service
 from ragstream.errors import ConfigError
 from ragstream.settings import Settings
 from ragstream.telemetry import configure_logging
@@ -42,12 +44,13 @@ def run(settings: Settings, paths: Sequence[Path]) -> None:
     Raises:
         ConfigError: a path, the port or the data directory cannot be used.
     """
-    configure_logging(level=settings.log_level, form=settings.log_format)
+    configure_logging(form=settings.log_format, level=settings.log_level)
     for path in paths:
         if not path.exists():
             raise ConfigError(f"There is no {path}; give folders or files that exist.")
+    require_model(settings)
     listener = _listen(settings.host, settings.port)
-    service = build_service(settings, paths)
+    service = wiring.server(settings, paths)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(service, listener, settings))
 

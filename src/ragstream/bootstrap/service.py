@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from fastapi import FastAPI
 from starlette.datastructures import Headers
 
-from ragstream import answer, feeds
 from ragstream.answer import AnswerKit, AnswerSettings, LaneAnswerer
 from ragstream.api.app import create_app
 from ragstream.api.parts import About, ApiParts, ApiSettings
-from ragstream.blueprint import Blueprint, bind, load_diagram
-from ragstream.delivery import steps as delivery_steps
+from ragstream.bootstrap.binding import bind_blueprint
+from ragstream.bootstrap.stores import Stores
 from ragstream.delivery.kit import DeliveryKit
 from ragstream.delivery.settings import DeliverySettings
 from ragstream.delivery.settling import settle
@@ -27,19 +26,10 @@ from ragstream.feeds import Ingest
 from ragstream.identity.base import Authenticator
 from ragstream.knowledge.base import Retriever
 from ragstream.llm.base import Caller
-from ragstream.storage.base import Idempotency, Sessions, Turns
 from ragstream.streamlog.base import StreamLog
-from ragstream.telemetry.metrics import Metrics
+from ragstream.telemetry import Metrics
 
-__all__ = ["Parts", "Resource", "Service", "blueprint"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resource:
-    """Something that is opened before the first question and closed after the last answer."""
-
-    start: Callable[[], Awaitable[None]]
-    aclose: Callable[[], Awaitable[None]]
+__all__ = ["Parts", "Service"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +37,7 @@ class Parts:
     """The concrete parts of one service."""
 
     log: StreamLog
-    sessions: Sessions
-    turns: Turns
-    idempotency: Idempotency
+    stores: Stores
     caller: Caller
     retriever: Retriever | None
     authenticator: Authenticator
@@ -57,10 +45,10 @@ class Parts:
     about: About
     metrics: Metrics
     library: Ingest | None = None
-    resources: tuple[Resource, ...] = ()  # opened in this order
+    resources: tuple[AbstractAsyncContextManager[object], ...] = ()  # entered in this order
     provider_options: frozenset[str] = frozenset()
     deadline: float = 600.0  # seconds for one answer
-    api: ApiSettings = field(default_factory=lambda: ApiSettings(allowed_hosts=()))
+    api: ApiSettings = field(default_factory=ApiSettings)
     answers: AnswerSettings = field(default_factory=AnswerSettings)
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
 
@@ -69,20 +57,21 @@ class Service:
     """Answers questions, over HTTP through ``app`` or directly through ``ask``."""
 
     def __init__(self, parts: Parts) -> None:
-        drawn = blueprint()
+        drawn = bind_blueprint(parts.metrics)
         kit = AnswerKit(
-            turns=parts.turns,
+            turns=parts.stores.turns,
             llm=parts.caller,
             retriever=parts.retriever,
             meter=parts.metrics,
             settings=parts.answers,
         )
         self.log = parts.log
-        self.turns = parts.turns
+        self.library = parts.library
         self.supervisor = Supervisor(parts.log, deadline=parts.deadline)
         self._answerer = LaneAnswerer(drawn.lane("answer"), kit, options=parts.provider_options)
         self._parts = parts
-        self._exit = AsyncExitStack()
+        self._opening = asyncio.Lock()
+        self._exit: AsyncExitStack | None = None  # what is open; None before start and after aclose
         self._missing: str | None = "The server is starting."
         self.app = create_app(
             ApiParts(
@@ -99,19 +88,23 @@ class Service:
         )
 
     async def start(self) -> None:
-        """Open everything and settle what an earlier process left; then questions can be taken.
+        """Open everything and settle what an earlier process left; then questions can be taken. Idempotent.
 
         Raises:
             ConfigError: a part cannot be used as it is set.
             StoreError: a store cannot be opened.
         """
+        async with self._opening:
+            if self._exit is None:
+                self._exit = await self._open()
+                self._missing = None
+
+    async def _open(self) -> AsyncExitStack:
         async with AsyncExitStack() as stack:
-            for resource in self._parts.resources:
-                stack.push_async_callback(resource.aclose)
-                await resource.start()
-            await settle(self.log, self.turns, self._answerer, self.supervisor)
-            self._exit = stack.pop_all()
-        self._missing = None
+            for resource in (self._parts.stores.opened, *self._parts.resources):
+                await stack.enter_async_context(resource)
+            await settle(self.log, self._parts.stores.turns, self._answerer, self.supervisor)
+            return stack.pop_all()
 
     async def drain(self, seconds: float) -> None:
         """Take no new questions, and give running answers ``seconds`` to end."""
@@ -119,9 +112,12 @@ class Service:
         await self.supervisor.drain(seconds)
 
     async def aclose(self) -> None:
-        """End what still runs, and close everything in reverse."""
+        """End what still runs, and close everything in reverse. Idempotent."""
         await self.drain(0)
-        await self._exit.aclose()
+        async with self._opening:
+            if self._exit is not None:
+                await self._exit.aclose()
+                self._exit = None
 
     async def ask(self, text: str) -> str:
         """Begin to answer a question of nobody in particular; return the stream to read."""
@@ -146,13 +142,15 @@ class Service:
             answerer=self._answerer,
             supervisor=self.supervisor,
             log=parts.log,
-            sessions=parts.sessions,
-            turns=parts.turns,
-            idempotency=parts.idempotency,
+            sessions=parts.stores.sessions,
+            turns=parts.stores.turns,
+            idempotency=parts.stores.idempotency,
             settings=parts.delivery,
         )
 
     async def _ready(self) -> str | None:
+        if self._missing is None and not await self._parts.stores.healthy():
+            return "The database does not take writes; see the server's log."
         return self._missing
 
     @asynccontextmanager
@@ -162,12 +160,3 @@ class Service:
             yield
         finally:
             await asyncio.shield(self.aclose())
-
-
-def blueprint() -> Blueprint:
-    """Return the diagram with its functions.
-
-    Raises:
-        BlueprintError: they disagree.
-    """
-    return bind(load_diagram(), (*delivery_steps.MODULES, *answer.MODULES, *feeds.MODULES))

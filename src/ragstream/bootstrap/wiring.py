@@ -1,10 +1,9 @@
-"""From settings to concrete parts: the one place that names them all."""
+"""From settings to concrete parts: the one module that names them all."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
@@ -12,26 +11,191 @@ from pathlib import Path
 from starlette.datastructures import Headers
 
 from ragstream.answer import AnswerSettings, ExtractiveAnswerer
+from ragstream.answer.kit import FollowUps
 from ragstream.api.parts import About, ApiSettings
-from ragstream.bootstrap.service import Parts, Resource, Service, blueprint
+from ragstream.bootstrap.binding import bind_blueprint
+from ragstream.bootstrap.resources import opened, reading, started, talking
+from ragstream.bootstrap.service import Parts, Service
+from ragstream.bootstrap.stores import database_stores, memory_stores
 from ragstream.delivery.settings import DeliverySettings
-from ragstream.errors import ConfigError
 from ragstream.feeds import FeedsKit, Ingest, Progress
 from ragstream.identity.base import Authenticator
 from ragstream.identity.hosts import LOOPBACK, Hosts
 from ragstream.identity.keys import ApiKeys
 from ragstream.identity.local import LocalMode
+from ragstream.knowledge._jobs import Limits
 from ragstream.knowledge.local import LocalKnowledge
-from ragstream.knowledge.parsing import Parsers
-from ragstream.llm import LLMClient
-from ragstream.settings import Settings
-from ragstream.storage.memory import MemoryIdempotency, MemorySessions, MemoryTurns
+from ragstream.knowledge.parsing import SubprocessParser
+from ragstream.llm import Caller, LLMClient, OpenAIProvider, Provider, Timeouts
+from ragstream.settings import Settings, prepare_data_dir
 from ragstream.streamlog.base import StreamLog
 from ragstream.streamlog.memory import MemoryLog
-from ragstream.telemetry.metrics import Metrics
+from ragstream.streamlog.sqlite import SQLiteLog
+from ragstream.telemetry import Metrics
 
-__all__ = ["desk", "library", "server"]
+__all__ = ["desk", "guard", "library", "server"]
 
 
 def server(settings: Settings, paths: Sequence[Path]) -> Service:
-    """Return the service behind ``ragstream serve``: durable stores, HTTP, and ``paths`` read at the start."""
+    """Return the service behind ``ragstream serve``: durable stores, HTTP, and ``paths`` read meanwhile.
+
+    Raises:
+        ConfigError: a setting does not fit what is there.
+    """
+    prepare_data_dir(settings)
+    log, caller = _log(settings), _caller(settings)
+    ingest, documents = library(settings)
+    return Service(
+        Parts(
+            log=log,
+            stores=database_stores(settings.app_database, synchronous=settings.sqlite_synchronous),
+            caller=caller,
+            retriever=ingest.knowledge,
+            authenticator=_authenticator(settings),
+            guard=guard(settings.hosts, settings.cors_origins),
+            about=_about(settings, caller),
+            metrics=Metrics(),
+            library=ingest,
+            resources=(
+                started(log),
+                documents,
+                reading(ingest, paths),
+                talking(caller.providers),
+            ),
+            provider_options=frozenset(settings.provider_options),
+            deadline=settings.answer_deadline,
+            api=ApiSettings(
+                cors_origins=settings.cors_origins, upload_max=settings.upload_max_bytes, web=_web()
+            ),
+            answers=_answers(settings),
+            delivery=_delivery(settings),
+        )
+    )
+
+
+def desk(settings: Settings, *, progress: Progress | None = None) -> Service:
+    """Return the service behind ``ragstream ask``: it answers from the data folder and stores nothing."""
+    log, caller = MemoryLog(), _caller(settings)
+    ingest, documents = library(settings, progress=progress)
+    return Service(
+        Parts(
+            log=log,
+            stores=memory_stores(),
+            caller=caller,
+            retriever=ingest.knowledge,
+            authenticator=LocalMode(),
+            guard=guard(LOOPBACK),
+            about=_about(settings, caller),
+            metrics=Metrics(),
+            library=ingest,
+            resources=(started(log), documents, talking(caller.providers)),
+            deadline=settings.answer_deadline,
+            answers=_answers(settings),
+        )
+    )
+
+
+def library(
+    settings: Settings, *, progress: Progress | None = None
+) -> tuple[Ingest, AbstractAsyncContextManager[None]]:
+    """Return the documents of the data folder with what reads them, and what keeps both open."""
+    prepare_data_dir(settings)
+    parser = SubprocessParser(limits=Limits(size=settings.upload_max_bytes))
+    knowledge = LocalKnowledge(settings.data_dir)
+    kit = FeedsKit(parser=parser, library=knowledge)
+    return Ingest(bind_blueprint().lane("feeds"), kit, progress=progress), opened(knowledge, parser)
+
+
+def guard(allowed: Sequence[str], origins: Sequence[str] = ()) -> Callable[[Headers], None]:
+    """Return what refuses requests for other hosts and from foreign pages."""
+    hosts = Hosts(allowed, origins)
+
+    def check(headers: Headers) -> None:
+        hosts.check(headers.getlist("host"), headers.getlist("origin"))
+
+    return check
+
+
+def _log(settings: Settings) -> StreamLog:
+    if settings.stream_log == "memory":
+        return MemoryLog(
+            max_bytes=settings.answer_max_bytes,
+            retention=settings.retention_hours * 3600,
+            total_bytes=settings.log_max_bytes,
+        )
+    return SQLiteLog(
+        settings.data_dir / "log.db",
+        max_bytes=settings.answer_max_bytes,
+        retention=settings.retention_hours * 3600,
+        total_bytes=settings.log_max_bytes,
+        window=settings.commit_window_ms / 1000,
+        synchronous=settings.sqlite_synchronous,
+    )
+
+
+def _caller(settings: Settings) -> Caller:
+    timeouts = Timeouts(
+        first_token=settings.first_token_timeout,
+        between_tokens=settings.token_timeout,
+        total=settings.answer_deadline,
+    )
+    return LLMClient(providers=[_provider(settings)], timeouts=timeouts)
+
+
+def _provider(settings: Settings) -> Provider:
+    if not settings.model:
+        return ExtractiveAnswerer()
+    key = settings.openai_api_key
+    return OpenAIProvider(
+        settings.model,
+        api_key=key.get_secret_value() if key else None,
+        base_url=settings.openai_base_url,
+        connect_timeout=settings.connect_timeout,
+    )
+
+
+def _authenticator(settings: Settings) -> Authenticator:
+    if settings.local:
+        return LocalMode()
+    return ApiKeys((name, key.get_secret_value()) for name, key in settings.api_keys)
+
+
+def _answers(settings: Settings) -> AnswerSettings:
+    return AnswerSettings(
+        system_prompt=settings.prompt,
+        retrieval_limit=settings.retrieval_limit,
+        context_budget=settings.context_budget,
+        follow_ups=_follow_ups(settings),
+    )
+
+
+def _follow_ups(settings: Settings) -> FollowUps:
+    if "follow_ups" not in settings.features:
+        return "off"
+    return "model" if settings.model and "follow_up_rewrite" in settings.features else "terms"
+
+
+def _delivery(settings: Settings) -> DeliverySettings:
+    return DeliverySettings(
+        heartbeat=settings.heartbeat,
+        retry=settings.retry_ms,
+        head_hold=settings.head_hold_ms / 1000,
+        write_deadline=settings.write_deadline,
+        body_deadline=settings.body_deadline,
+        max_body=settings.max_body_bytes,
+        compression=settings.compression == "gzip",
+        headers=settings.headers,
+    )
+
+
+def _about(settings: Settings, caller: Caller) -> About:
+    return About(
+        version=version("ragstream"),
+        model=caller.model,
+        samples=settings.sample_questions,
+        auth_required=not settings.local,
+    )
+
+
+def _web() -> Path:
+    return Path(str(resources.files("ragstream").joinpath("web")))

@@ -35,25 +35,35 @@ def ask(
 
     Sources stand below the answer as footnotes.
     """
+    from ragstream.bootstrap.models import require_model
     from ragstream.settings import load
 
     settings = load({"data_dir": data_dir} if data_dir else {})
+    require_model(settings)
     sys.exit(asyncio.run(_ask(settings, question, paths or [], _print_json if as_json else _print_text)))
 
 
 async def _ask(settings: Settings, question: str, paths: list[Path], show: Show) -> int:
-    from ragstream.bootstrap.desk import open_desk
+    from ragstream.bootstrap import wiring
+    from ragstream.cli.progress import progress_on
     from ragstream.events import Answer
 
     answer = Answer()
-    async with open_desk(settings, paths) as desk:
+    with progress_on(sys.stderr) as progress:
+        desk = wiring.desk(settings, progress=progress)
+        await desk.start()
+        if paths and desk.library is not None:
+            await desk.library.run(paths)
+    try:
         stream_id = await desk.ask(question)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, desk.stop, stream_id)
-        async with aclosing(desk.read(stream_id)) as records:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, desk.supervisor.stop, stream_id, "you")
+        async with aclosing(desk.log.read(stream_id)) as records:
             async for batch in records:
                 for record in batch:
                     answer.apply(record.event)
                     show(record.event, answer)
+    finally:
+        await desk.aclose()
     return 0 if answer.ending is not None and answer.ending.type == "message_complete" else 1
 
 
