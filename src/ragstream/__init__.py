@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ragstream.bootstrap.facade import Ragstream
     from ragstream.events import Answer, EventType, Message, Options, StreamEvent, Usage
     from ragstream.llm import (
         ChatRequest,
@@ -31,6 +32,7 @@ __all__ = [
     "Options",
     "Price",
     "Provider",
+    "Ragstream",
     "RetryPolicy",
     "ScriptedProvider",
     "StreamEvent",
@@ -50,6 +52,7 @@ _HOMES = {
     "Options": "ragstream.events",
     "Price": "ragstream.llm",
     "Provider": "ragstream.llm",
+    "Ragstream": "ragstream.bootstrap.facade",
     "RetryPolicy": "ragstream.llm",
     "ScriptedProvider": "ragstream.llm",
     "StreamEvent": "ragstream.events",
