@@ -12,7 +12,7 @@ from functools import cached_property
 
 from ragstream.errors import BlueprintError
 
-__all__ = ["Diagram", "Edge", "Flow", "Kind", "Node", "Store", "Track"]
+__all__ = ["Diagram", "Edge", "Kind", "Node", "Track"]
 
 _WORD = re.compile(r"[^\W_]+")
 
@@ -63,23 +63,6 @@ class Node:
         return f"S{self.number:03} {self.id}"
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
-    """A real database, log or index."""
-
-    id: str
-    label: str
-
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """A dotted edge: data passes between two nodes or stores."""
-
-    source: str
-    target: str
-    label: str | None
-
-
 @dataclass(frozen=True)
 class Track:
     """One lane as it is drawn."""
@@ -109,11 +92,9 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Diagram:
-    """Everything that is drawn."""
+    """Everything that is drawn to be run: stores and dotted edges are for people."""
 
     tracks: tuple[Track, ...]
-    stores: tuple[Store, ...] = ()
-    flows: tuple[Flow, ...] = ()
 
     @property
     def nodes(self) -> tuple[Node, ...]:

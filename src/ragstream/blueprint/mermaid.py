@@ -28,8 +28,9 @@ _HOW = 'use ["box"], {"decision"}, [["error"]], (["start or end"]) or [("store")
 
 _ID = r"[A-Za-z]\w*"
 _NODE = re.compile(rf"\s*({_ID})")
-_LABEL = re.compile(r'(\(\[|\[\(|\[\[|\[|\{)"([^"]+)"(\]\)|\)\]|\]\]|\]|\})(?=\s|$)')
-_ARROW = re.compile(r"\s+(-->|-\.->)(?:\|([^|]+)\|)?(?=\s)")
+_LABEL = re.compile(r'(\(\[|\[\(|\[\[|\[|\{)"([^"]+)"(\]\)|\)\]|\]\]|\]|\})')
+_ARROW = re.compile(r"\s*(-->|-\.->)(?:\|([^|]+)\|)?")
+_SHAPED = re.compile(r"[^\s-]")  # a shape, or what is meant to be one, follows the id at once
 _LANE = re.compile(rf'subgraph ({_ID})\["([^"]+)"\]')
 _CLASS = re.compile(rf"class ({_ID}(?:,{_ID})*) ({_ID})")
 
@@ -152,7 +153,7 @@ class _Reader:
         if match is None:
             raise BlueprintError(f"line {self._line}: a node's id is missing at {statement[position:]!r}")
         node, position = match[1], match.end()
-        if position == len(statement) or statement[position].isspace():
+        if not _SHAPED.match(statement, position):
             return node, position
         shape = _LABEL.match(statement, position)
         if shape is None or _SHAPES[shape[1]] != shape[3]:

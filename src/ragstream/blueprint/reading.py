@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib import resources
 
-from ragstream.blueprint.diagram import Diagram, Edge, Flow, Kind, Node, Store, Track
+from ragstream.blueprint.diagram import Diagram, Edge, Kind, Node, Track
 from ragstream.blueprint.mermaid import Drawing, Shape, parse
 from ragstream.blueprint.rules import check
 from ragstream.errors import BlueprintError
@@ -39,14 +39,11 @@ def read_diagram(text: str) -> Diagram:
     _check_names(drawing)
     steps = [shape for shape in drawing.shapes.values() if shape.shape != "drum"]
     nodes = [_node(shape, drawing) for shape in steps]
-    diagram = Diagram(
-        tracks=tuple(
-            Track(name, label, tuple(node for node in nodes if node.lane == name))
-            for name, label in drawing.lanes.items()
-        ),
-        stores=tuple(Store(s.id, s.text) for s in drawing.shapes.values() if s.shape == "drum"),
-        flows=tuple(Flow(a.source, a.target, a.label) for a in drawing.arrows if a.dotted),
-    )
+    tracks = [
+        Track(name, label, tuple(node for node in nodes if node.lane == name))
+        for name, label in drawing.lanes.items()
+    ]
+    diagram = Diagram(tuple(tracks))
     check(diagram)
     return diagram
 

@@ -68,7 +68,7 @@ class Answer:
             case EventType.MESSAGE_START:
                 self.start = event.message_start
             case EventType.RESET if event.reset:
-                self._pieces = [event.reset.text]
+                self._pieces, self._reasoning, self.tool_calls = [event.reset.text], [], []
                 self.sources, self.citations = event.reset.sources, list(event.reset.citations)
             case _ if event.terminal:
                 self.ending = event

@@ -249,7 +249,7 @@ def _without_surrogates(value: Any) -> Any:
         case str():
             return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         case dict():
-            return {key: _without_surrogates(item) for key, item in value.items()}
+            return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
         case list() | tuple():
             return [_without_surrogates(item) for item in value]
         case _:
