@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ragstream.blueprint import Lane, run
 from ragstream.errors import BodyTooLarge, RequestError
@@ -134,7 +134,7 @@ class Ingest:
         if before and before.content_hash == digest:
             touched.append(origin)
             return FileOutcome(uri=file.uri, outcome="unchanged")
-        document = await self._change(origin, file.path.name, data)
+        document = await self._change(origin, PurePath(file.uri).name, data)
         outcome: FileOutcome = FileOutcome(
             uri=file.uri, outcome="changed" if before else "added", chunks=document.chunks
         )

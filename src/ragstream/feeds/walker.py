@@ -70,11 +70,11 @@ def find_files(roots: Sequence[Path], endings: Collection[str]) -> Found:
     taken: set[str] = set()
     entered: set[tuple[int, int]] = set()
     for root in roots:
-        location = os.path.abspath(root)  # noqa: PTH100 - Path.resolve would follow links
+        location = _text(os.path.abspath(root))  # noqa: PTH100 - Path.resolve would follow links
         try:
             status = root.stat()
         except OSError as error:
-            found.failed.append(FailedFile(str(root), _reason(error)))
+            found.failed.append(FailedFile(_text(str(root)), _reason(error)))
             continue
         found.roots.append(location)
         if stat.S_ISDIR(status.st_mode):
@@ -97,15 +97,15 @@ def _walk(root: Path, location: str, found: Found, entered: set[tuple[int, int]]
         try:
             entries = _enter(folder.path, entered)
         except OSError as error:
-            found.failed.append(FailedFile(str(folder.path), _reason(error)))
+            found.failed.append(FailedFile(_text(str(folder.path)), _reason(error)))
             found.unknown.append(folder.location)
             continue
         rules = [*folder.rules, *_rules_in(folder.location)]
         folders: list[_Folder] = []
         for entry in entries:
             path = folder.path / entry.name
-            at = os.path.join(folder.location, entry.name)  # noqa: PTH118 - locations are strings
-            status = None if entry.name.startswith(".") else _status(entry, str(path), found)
+            at = os.path.join(folder.location, _text(entry.name))  # noqa: PTH118 - locations are strings
+            status = None if entry.name.startswith(".") else _status(entry, found)
             if status is None:
                 continue
             is_folder = stat.S_ISDIR(status.st_mode)
@@ -129,19 +129,19 @@ def _enter(folder: Path, entered: set[tuple[int, int]]) -> list[os.DirEntry[str]
         return sorted(entries, key=lambda entry: entry.name)
 
 
-def _status(entry: os.DirEntry[str], uri: str, found: Found) -> os.stat_result | None:
+def _status(entry: os.DirEntry[str], found: Found) -> os.stat_result | None:
     try:
         return entry.stat()
     except OSError as error:
         if error.errno not in _LEADS_NOWHERE:
-            found.failed.append(FailedFile(uri, _reason(error)))
+            found.failed.append(FailedFile(_text(str(entry.path)), _reason(error)))
         return None
 
 
 def _source(path: Path, location: str, status: os.stat_result) -> SourceFile:
     settled = time.time() - status.st_mtime > _UNSETTLED
     stamp = f"{status.st_size}-{status.st_mtime_ns}" if settled else ""
-    return SourceFile(path, location, str(path), status.st_size, stamp)
+    return SourceFile(path, location, _text(str(path)), status.st_size, stamp)
 
 
 def _rules_above(location: str) -> list[_Rules]:
@@ -178,6 +178,11 @@ def _below(location: str, folders: Sequence[str]) -> bool:
     return any(
         location == folder or location.startswith(folder.rstrip(os.sep) + os.sep) for folder in folders
     )
+
+
+def _text(path: str) -> str:
+    """Return a path as text that can be stored: bytes of a name that are not UTF-8 are written out."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _reason(error: OSError) -> str:

@@ -1,5 +1,6 @@
 """The knowledge base: parse, chunk, index, search."""
 
+from ragstream.knowledge._jobs import Limits
 from ragstream.knowledge.base import (
     Chunk,
     Document,
@@ -24,6 +25,7 @@ __all__ = [
     "KnowledgeBase",
     "KnowledgeSize",
     "Library",
+    "Limits",
     "LocalKnowledge",
     "Origin",
     "ParsedDocument",

@@ -19,6 +19,7 @@ _BLOCKS = frozenset(
 ) | set(_HEADINGS)
 _SPACE = re.compile(r"[ \t\n\r\f]+")
 _CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?([\w.:-]{1,40})""", re.IGNORECASE)
+_IMPOSSIBLE = ("utf-16", "utf-32", "unicode", "raw")  # in these the declaration itself could not be read
 _HEAD = 4096  # bytes searched for a declared encoding
 
 
@@ -29,8 +30,9 @@ def html_to_markdown(data: bytes) -> tuple[str | None, str]:
         DocumentRejected: the bytes are no text.
     """
     charset = _CHARSET.search(data[:_HEAD])
+    declared = charset.group(1).decode("ascii").lower() if charset else ""
     reader = _Reader()
-    reader.feed(decode(data, declared=charset.group(1).decode("ascii") if charset else None))
+    reader.feed(decode(data, declared=None if declared.startswith(_IMPOSSIBLE) else declared))
     reader.close()
     return " ".join("".join(reader.title).split()) or None, reader.markdown()
 

@@ -107,7 +107,7 @@ def _decoded(data: bytes, declared: str | None) -> str:
         try:
             if candidate and not (candidate == "utf-8" and b"\0" in data):
                 return data.decode(candidate)
-        except (UnicodeDecodeError, LookupError):
+        except (UnicodeError, LookupError):
             continue
     if b"\0" in data:
         return data.decode(_utf16_kind(data), "replace")
