@@ -18,6 +18,7 @@ from ragstream.errors import (
     LimitExceeded,
     NotFound,
     ProducerDied,
+    ProgrammingError,
     ProviderError,
     StorageFull,
     StoreError,
@@ -62,6 +63,7 @@ async def stop_after(rig: Any, passes: int, cause: BaseException) -> bool:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
+    assert rig.provider.open == 0
     if run.answer.ending is None:
         await rig.pull(run, run.rescue(cause))
     return not ended
@@ -99,6 +101,7 @@ async def test_a_stop_at_any_await_gives_one_ending_and_stores_what_was_said(mak
         (LimitExceeded("late", code=ErrorCode.DEADLINE_EXCEEDED), EventType.ERROR, "deadline_exceeded"),
         (StoreError("no log"), EventType.ERROR, "store_unavailable"),
         (KeyError("secret"), EventType.ERROR, "internal"),
+        (ProgrammingError("secret"), EventType.ERROR, "internal"),
     ],
 )
 async def test_the_cause_says_how_a_rescued_answer_ends(
@@ -189,6 +192,29 @@ async def test_another_attempt_may_go_on_where_the_last_one_broke_off(make_rig: 
     assert rig.row().text == "One [1] and two [2]."
     before = rig.provider.requests[-1].messages[-2]
     assert (before.role, before.text) == ("assistant", "One [3] and")
+
+
+async def test_what_looked_like_a_repetition_to_the_end_is_not_lost(make_rig: MakeRig) -> None:
+    rig = make_rig(["One, two and ", broken(retryable=True)], ["One"])
+    rig.policy = RetryPolicy(base_delay=0, after_delta="continue")
+    await rig.ask("Which?")
+    check_ended_once(rig)
+    assert rig.row().text == "One, two and One"
+
+
+async def test_what_is_held_back_at_the_end_is_said(make_rig: MakeRig) -> None:
+    rig = make_rig(["One [1] or ["])
+    await rig.ask("Which?")
+    assert check_ended_once(rig).type is EventType.MESSAGE_COMPLETE
+    assert rig.row().text == "One [1] or ["
+
+
+async def test_naming_sources_is_not_yet_an_answer(make_rig: MakeRig) -> None:
+    sources = StreamEvent(type=EventType.SOURCES, sources=())
+    rig = make_rig([sources, broken(retryable=True)], ["One"])
+    rig.shelf = None
+    await rig.ask("Which?")
+    assert check_ended_once(rig).type is EventType.MESSAGE_COMPLETE
 
 
 async def test_another_attempt_may_replace_what_was_said(make_rig: MakeRig) -> None:

@@ -233,6 +233,14 @@ async def test_sources_stay_small_whatever_the_documents_are_called(
     assert len(events[1].sources) == len(rig.provider.requests[-1].passages) > 10
 
 
+async def test_quotes_give_way_before_sources_do(make_rig: MakeRig, make_passage: Callable[..., Any]) -> None:
+    rig = make_rig(["Yes [1]."], retrieval_limit=60, context_budget=100_000)
+    rig.shelf.passages = tuple(make_passage(number, f"{number} " + "word " * 200) for number in range(60))
+    events = await rig.ask("Which?")
+    assert len(events[1].sources) == 60
+    assert {len(source.quote) for source in events[1].sources} <= set(range(70, 82))
+
+
 async def test_quotes_are_short_and_readable(make_rig: MakeRig, make_passage: Callable[..., Any]) -> None:
     rig = make_rig(["Yes."])
     rig.shelf.passages = (make_passage(1, "# Title\n\nA **bold** claim.\n\n" + "More words. " * 90),)

@@ -137,7 +137,7 @@ def _rescued(cause: BaseException | None, usage: Usage | None, last_seq: int) ->
         case RagstreamError():
             return _failed(cause, usage)
         case _:
-            return _failed(RagstreamError(_OUR_FAULT), usage)
+            return _failed(RagstreamError(), usage)
 
 
 def _failed(error: RagstreamError, usage: Usage | None) -> StreamEvent:

@@ -34,7 +34,7 @@ async def extract_query(turn: Turn, kit: AnswerKit) -> None:
     earlier: list[Message] = []
     if turn.question.continues:
         rows = await kit.turns.history(turn.question.session_id, limit=kit.settings.history_limit)
-        earlier = _recalled(rows, turn.question.stream_id, kit.settings.history_budget)
+        earlier = _recalled(rows, kit.settings.history_budget)
     turn.conversation = (*earlier, *turn.question.messages)
     turn.query = turn.search = next(reversed(_questions(turn.conversation)), "")[:_LONGEST_QUERY]
     turn.note(messages=len(turn.conversation))
@@ -55,14 +55,14 @@ def _questions(conversation: Sequence[Message]) -> list[str]:
     return [message.text.strip() for message in conversation if message.role == "user"]
 
 
-def _recalled(rows: Sequence[storage.Turn], stream_id: str, budget: int) -> list[Message]:
+def _recalled(rows: Sequence[storage.Turn], budget: int) -> list[Message]:
     """Return the newest earlier turns within the budget.
 
     A question that got no answer is left out: many models accept a question only after an answer.
     """
     recalled: list[Message] = []
     for row in reversed(rows):
-        if row.stream_id == stream_id or not row.text:
+        if not row.text:
             continue
         budget -= len(row.text) + sum(len(message.text) for message in row.question)
         if budget < 0:
