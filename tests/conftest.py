@@ -1,5 +1,5 @@
-"""What many tests need: of the machine (where it is missing they are skipped, and the run's end says so), and
-a model provider that misbehaves on demand.
+"""What many tests need: of the machine (where it is missing they are skipped, and the run's end says so), a
+model provider that misbehaves on demand, and a database server that can be stopped.
 
 With ``REQUIRE_SERVICES=1``, as in CI, a missing service stops the run before its first test.
 """
@@ -10,13 +10,15 @@ import asyncio
 import functools
 import json
 import os
+import pwd
 import re
 import shutil
 import socket
 import struct
 import subprocess
+import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -163,3 +165,72 @@ async def upstream() -> AsyncIterator[Upstream]:
     provider.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     yield provider
     server.close()
+
+
+class PostgresServer:
+    """A PostgreSQL of its own, in a folder, on a Unix socket: nothing else of the machine is touched.
+
+    PostgreSQL refuses to run as root; where the tests do, it runs as ``postgres`` or ``nobody``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._user = self._lesser_user() if os.geteuid() == 0 else None
+        if self._user:
+            shutil.chown(folder, self._user)
+        options = ("--auth=trust", "--username=postgres", "--no-sync", "--locale=C", "--encoding=UTF8")
+        self._run("initdb", "--pgdata", str(folder / "data"), *options)
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://postgres@/{database}?host={self.folder}"
+
+    def start(self) -> None:
+        # Its processes may die, the machine does not: what is written need not reach the disk.
+        settings = f"-c listen_addresses='' -c unix_socket_directories='{self.folder}' -c fsync=off"
+        self._control("start", "--wait", "--log", str(self.folder / "log"), "--options", settings)
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop it; ``immediate`` is how it dies in an accident."""
+        self._control("stop", "--wait", "--mode", mode)
+
+    def _control(self, *arguments: str) -> None:
+        self._run("pg_ctl", "--pgdata", str(self.folder / "data"), "--timeout", "60", *arguments)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        homes = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+        found = shutil.which(program) or next(str(home / program) for home in reversed(homes))
+        group = pwd.getpwnam(self._user).pw_gid if self._user else None
+        # Not into a pipe: the server that pg_ctl leaves behind would hold it open.
+        with (self.folder.parent / f"{self.folder.name}.{program}").open("w+b") as said:
+            done = subprocess.run(
+                [found, *arguments],
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                user=self._user,
+                group=group,
+                extra_groups=[] if self._user else None,
+                check=False,
+                timeout=120,
+            )
+            said.seek(0)
+            assert done.returncode == 0, said.read().decode()
+        Path(said.name).unlink()
+
+    @staticmethod
+    def _lesser_user() -> str:
+        names = {entry.pw_name for entry in pwd.getpwall()}
+        return "postgres" if "postgres" in names else "nobody"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A running PostgreSQL for the tests marked ``postgres``."""
+    # Not below pytest's own folder, which another user cannot enter, and short enough for a socket's name.
+    folder = Path(tempfile.mkdtemp(prefix="ragstream-pg-"))
+    server = PostgresServer(folder)
+    server.start()
+    yield server
+    server.stop("immediate")
+    shutil.rmtree(folder)

@@ -310,11 +310,11 @@ class Settings(BaseSettings):
         return _read(self.system_prompt_file) if self.system_prompt_file else self.system_prompt
 
     @property
-    def app_database(self) -> str:
-        """The URL of the database of sessions."""
+    def app_database(self) -> str | Path:
+        """The database of sessions: a URL, or a file."""
         if self.database_url:
             return self.database_url.get_secret_value()
-        return f"sqlite:///{self.data_dir / 'app.db'}"
+        return self.data_dir / "app.db"
 
     @field_validator(*_PARSERS, mode="before")
     @classmethod

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
 from sqlalchemy import Connection, text
@@ -37,7 +38,7 @@ class Database:
     """A database, by its URL.
 
     Args:
-        url: ``sqlite:///path/to/app.db`` or ``postgresql://user:password@host/name``.
+        url: the path of an SQLite file, ``sqlite:///path/to/file`` or ``postgresql://user:password@host/name``.
         synchronous: for SQLite, NORMAL or FULL (safe against a power failure, slower).
         patience: seconds that a call may take, all waiting included.
         connections: for PostgreSQL, how many connections are held at most.
@@ -48,7 +49,7 @@ class Database:
 
     def __init__(
         self,
-        url: str,
+        url: str | Path,
         *,
         synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
         patience: float = 5.0,
@@ -115,13 +116,15 @@ class Database:
             raise ours from error
 
 
-def _parse(url: str) -> URL:
+def _parse(url: str | Path) -> URL:
+    if isinstance(url, Path):
+        return URL.create("sqlite", database=str(url))
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise ConfigError(f"The database's URL cannot be read: write {_FORMS}.") from None
     backend = parsed.drivername.partition("+")[0]
-    if backend == "sqlite" and parsed.database:
+    if backend == "sqlite" and parsed.database not in (None, "", ":memory:"):
         return parsed.set(drivername="sqlite")
     if backend in ("postgres", "postgresql"):
         if find_spec("asyncpg") is None:

@@ -21,7 +21,7 @@ from ragstream.storage.schema import CLEARED, PerEngine, per_engine, sessions, t
 
 __all__ = ["SQLTurns", "clear_turns"]
 
-_LATEST_CLOSE = 24 * 3600  # seconds; by then whatever was under way when its turn was cleared has ended
+_LATEST_CLOSE = 24 * 3600.0  # seconds; by then an answer whose turn was cleared has ended
 
 _the_stream = turns.c.stream_id == bindparam("the_stream")
 _the_session = turns.c.session_id == bindparam("the_session")
@@ -59,7 +59,7 @@ _UNFINISHED = select(turns).where(_under_way).order_by(turns.c.n)
 _CLEAR_OPEN = (
     update(turns)
     .where(_the_session, _under_way)
-    .values(status=CLEARED, session_id="", asked="{}", answered="{}")
+    .values(status=CLEARED, session_id="", asked="{}", answered="{}", created=bindparam("the_time"))
     .returning(turns.c.stream_id)
 )
 _CLEAR_ENDED = delete(turns).where(_the_session).returning(turns.c.stream_id)
@@ -125,9 +125,9 @@ class SQLTurns:
 
 def clear_turns(connection: Connection, session_id: str) -> list[str]:
     """Delete a session's turns within a transaction, and return their stream ids."""
-    session = {"the_session": session_id}
-    connection.execute(_SWEEP, {"the_time": time.time() - _LATEST_CLOSE})
-    under_way = connection.execute(_CLEAR_OPEN, session).scalars().all()
+    session, now = {"the_session": session_id}, time.time()
+    connection.execute(_SWEEP, {"the_time": now - _LATEST_CLOSE})
+    under_way = connection.execute(_CLEAR_OPEN, session | {"the_time": now}).scalars().all()
     ended = connection.execute(_CLEAR_ENDED, session).scalars().all()
     return [*ended, *under_way]
 

@@ -21,7 +21,7 @@ _LOCK = {
 }
 
 
-async def migrate(url: str) -> None:
+async def migrate(url: str | Path) -> None:
     """Bring the tables of the database at ``url`` up to date.
 
     Raises:
