@@ -65,7 +65,7 @@ class Ragstream:
     ) -> None:
         keys, caller = tuple(api_keys), LLMClient.from_generator(answer)
         log = log or _log(folder)
-        stores = database_stores(f"sqlite:///{Path(folder) / 'app.db'}") if folder else memory_stores()
+        stores = database_stores(Path(folder) / "app.db") if folder else memory_stores()
         self.service = Service(
             Parts(
                 log=log,
@@ -76,7 +76,7 @@ class Ragstream:
                 guard=_leave_to_the_host,
                 about=About(version=version("ragstream"), model=caller.model, auth_required=bool(keys)),
                 metrics=Metrics(),
-                resources=(started(log),),
+                resources=(started(log), stores.opened),
                 deadline=deadline,
                 api=ApiSettings(cors_origins=tuple(origins)),
                 delivery=delivery or DeliverySettings(),

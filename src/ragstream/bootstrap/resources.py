@@ -38,9 +38,9 @@ async def started(part: _Startable) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def migrated(database: Database, url: str) -> AsyncIterator[None]:
+async def migrated(database: Database, address: str | Path) -> AsyncIterator[None]:
     """Bring the tables up to date, then keep the database open."""
-    await migrate(url)
+    await migrate(address)
     async with started(database):
         yield
 

@@ -67,7 +67,7 @@ class Service:
         )
         self.log = parts.log
         self.library = parts.library
-        self.supervisor = Supervisor(parts.log, deadline=parts.deadline)
+        self.supervisor = Supervisor(parts.log, parts.metrics, deadline=parts.deadline)
         self._answerer = LaneAnswerer(drawn.lane("answer"), kit, options=parts.provider_options)
         self._parts = parts
         self._opening = asyncio.Lock()
@@ -101,7 +101,7 @@ class Service:
 
     async def _open(self) -> AsyncExitStack:
         async with AsyncExitStack() as stack:
-            for resource in (self._parts.stores.opened, *self._parts.resources):
+            for resource in self._parts.resources:
                 await stack.enter_async_context(resource)
             await settle(self.log, self._parts.stores.turns, self._answerer, self.supervisor)
             return stack.pop_all()
@@ -145,6 +145,7 @@ class Service:
             sessions=parts.stores.sessions,
             turns=parts.stores.turns,
             idempotency=parts.stores.idempotency,
+            metrics=parts.metrics,
             settings=parts.delivery,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from ragstream.bootstrap.resources import migrated
@@ -40,18 +41,18 @@ def memory_stores() -> Stores:
     )
 
 
-def database_stores(url: str, *, synchronous: Literal["NORMAL", "FULL"] = "NORMAL") -> Stores:
-    """Return stores in the database at ``url``, whose tables are brought up to date when it is opened."""
+def database_stores(address: str | Path, *, synchronous: Literal["NORMAL", "FULL"] = "NORMAL") -> Stores:
+    """Return stores in the database at a URL or a file's path, whose tables are brought up to date when it is opened."""
     from ragstream.storage.database import Database
     from ragstream.storage.idempotency import SQLIdempotency
     from ragstream.storage.sessions import SQLSessions
     from ragstream.storage.turns import SQLTurns
 
-    database = Database(url, synchronous=synchronous)
+    database = Database(address, synchronous=synchronous)
     return Stores(
         sessions=SQLSessions(database),
         turns=SQLTurns(database),
         idempotency=SQLIdempotency(database),
-        opened=migrated(database, url),
+        opened=migrated(database, address),
         healthy=database.healthy,
     )

@@ -44,11 +44,12 @@ def server(settings: Settings, paths: Sequence[Path]) -> Service:
     """
     prepare_data_dir(settings)
     log, caller = _log(settings), _caller(settings)
+    stores = database_stores(settings.app_database, synchronous=settings.sqlite_synchronous)
     ingest, documents = library(settings)
     return Service(
         Parts(
             log=log,
-            stores=database_stores(settings.app_database, synchronous=settings.sqlite_synchronous),
+            stores=stores,
             caller=caller,
             retriever=ingest.knowledge,
             authenticator=_authenticator(settings),
@@ -58,6 +59,7 @@ def server(settings: Settings, paths: Sequence[Path]) -> Service:
             library=ingest,
             resources=(
                 started(log),
+                stores.opened,
                 documents,
                 reading(ingest, paths),
                 talking(caller.providers),

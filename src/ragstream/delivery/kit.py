@@ -10,6 +10,7 @@ from ragstream.delivery.supervisor import Supervisor
 from ragstream.identity.base import Authenticator
 from ragstream.storage.base import Idempotency, Sessions, Turns
 from ragstream.streamlog.base import StreamLog
+from ragstream.telemetry import Metrics
 
 __all__ = ["DeliveryKit"]
 
@@ -25,4 +26,5 @@ class DeliveryKit:
     sessions: Sessions
     turns: Turns
     idempotency: Idempotency
+    metrics: Metrics
     settings: DeliverySettings

@@ -74,7 +74,7 @@ def _checked_name(name: str) -> str:
 
 
 def _checked_retry(retry: int) -> int:
-    if isinstance(retry, bool) or not isinstance(retry, int) or not 0 <= retry <= _RETRY_MAX:
+    if type(retry) is not int or not 0 <= retry <= _RETRY_MAX:
         raise ValueError(f"not a retry time in milliseconds: {retry!r}")
     return retry
 

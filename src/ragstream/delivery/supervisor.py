@@ -28,6 +28,7 @@ from ragstream.errors import (
 )
 from ragstream.events import EventError, EventType, StreamEvent
 from ragstream.streamlog.base import StreamLog, Writer
+from ragstream.telemetry import Metrics
 
 __all__ = ["Supervisor"]
 
@@ -55,13 +56,16 @@ class _Producer:
     async def produce(self) -> None:
         """Pull to the end, or to a cause; then rescue."""
         if self.cause is None:
-            self.pulling = asyncio.create_task(self._pull(self.generator))
-            await asyncio.wait({self.pulling})
-            fault = None if self.pulling.cancelled() else self.pulling.exception()
-            self.cause = self.cause or fault
+            await self._pull_until_cause()
         if self.run.answer.ending is None:
             cause = self.cause or ProgrammingError("the answer's generator ended without an ending")
             await self._pull(self.run.rescue(cause))
+
+    async def _pull_until_cause(self) -> None:
+        self.pulling = asyncio.create_task(self._pull(self.generator))
+        await asyncio.wait({self.pulling})
+        if self.cause is None and not self.pulling.cancelled():
+            self.cause = self.pulling.exception()
 
     async def _pull(self, generator: AsyncGenerator[StreamEvent, None]) -> None:
         writer, answer = self.writer, self.run.answer
@@ -78,12 +82,16 @@ class Supervisor:
 
     Args:
         log: where the events go.
+        metrics: where answers under way, stopped and settled ones are counted.
         deadline: seconds that one answer may take in all.
         max_producers: answers under way at once; one more is refused as Unavailable.
     """
 
-    def __init__(self, log: StreamLog, *, deadline: float = 600.0, max_producers: int = 1000) -> None:
+    def __init__(
+        self, log: StreamLog, metrics: Metrics, *, deadline: float = 600.0, max_producers: int = 1000
+    ) -> None:
         self._log = log
+        self._metrics = metrics
         self._deadline = deadline
         self._max_producers = max_producers
         self._producers: dict[str, _Producer] = {}
@@ -126,6 +134,7 @@ class Supervisor:
         run.attach(producer.writer)
         self._producers[run.question.stream_id] = producer
         await self._finish(producer)
+        self._metrics.settled.inc()
 
     def stop(self, stream_id: str, by: str) -> bool:
         """Stop an answer of this process; False where there is none."""
@@ -156,6 +165,7 @@ class Supervisor:
             producer.end,
             LimitExceeded("The answer took too long.", code=ErrorCode.DEADLINE_EXCEEDED),
         )
+        self._metrics.producers.inc()
         try:
             await producer.produce()
         except StoreError as fault:  # the log is closed to us: its readers are told by their own reads
@@ -165,6 +175,9 @@ class Supervisor:
             await _say_internal_error(producer)
         finally:
             alarm.cancel()
+            self._metrics.producers.dec()
+            if isinstance(producer.cause, AnswerStopped):
+                self._metrics.cancels.inc()
             self._producers.pop(producer.run.question.stream_id, None)
             await producer.writer.close()
 

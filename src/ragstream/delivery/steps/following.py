@@ -36,6 +36,7 @@ async def find_stream(exchange: Exchange, kit: DeliveryKit) -> None:
     owner = status.owner if status else turn.owner if turn else None
     if owner != principal.name:
         raise NotFound("There is no such stream.")
+    kit.metrics.resumes.inc()
     exchange.stream_id, exchange.session_id = asked.stream_id, turn.session_id if turn else ""
     exchange.setup = prepare(
         exchange.request, kit.settings, principal=principal, session=None, request_id=exchange.request_id

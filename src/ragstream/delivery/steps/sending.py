@@ -8,7 +8,7 @@ from ragstream.delivery.frames import write_sse
 from ragstream.delivery.kit import DeliveryKit
 from ragstream.delivery.problem import problem_of_ending
 from ragstream.delivery.reader import Reader
-from ragstream.errors import ProgrammingError, StoreError
+from ragstream.errors import ProgrammingError, ReaderEvicted, StoreError
 from ragstream.events import EventError, EventType, StreamEvent, encode
 from ragstream.streamlog.base import Record
 
@@ -25,13 +25,14 @@ async def format_chunks(exchange: Exchange, kit: DeliveryKit) -> None:  # noqa: 
 
 
 @step("StreamResponse")
-async def send_chunks(exchange: Exchange, kit: DeliveryKit) -> None:  # noqa: ARG001
+async def send_chunks(exchange: Exchange, kit: DeliveryKit) -> None:
     """Drive the frames to the client: held head, heartbeats, write deadline, disconnect.
 
     A failure before the first token of a new answer keeps its status: it is answered as a problem.
     """
     if exchange.reply is None:
-        await _stream(exchange)
+        with kit.metrics.readers.track_inprogress():
+            await _stream(exchange, kit)
     if exchange.reply is not None:
         exchange.reply.headers["x-stream-id"] = exchange.stream_id
         exchange.note(status=exchange.reply.status_code)
@@ -52,7 +53,7 @@ async def return_response(exchange: Exchange, kit: DeliveryKit) -> None:  # noqa
     exchange.note(bytes_sent=exchange.reader.bytes_sent if exchange.reader else None)
 
 
-async def _stream(exchange: Exchange) -> None:
+async def _stream(exchange: Exchange, kit: DeliveryKit) -> None:
     if exchange.setup is None or exchange.frames is None:
         raise ProgrammingError("only formatted chunks can be sent")
     ids = (exchange.stream_id, exchange.session_id)
@@ -60,6 +61,9 @@ async def _stream(exchange: Exchange) -> None:
     is_new = exchange.run is not None
     try:
         await reader.deliver(exchange.frames, may_refuse=is_new)
+    except ReaderEvicted:
+        kit.metrics.evictions.inc()
+        raise
     except StoreError as fault:
         await _tell_store_failure(exchange, reader, fault)
     if reader.started:

@@ -1,0 +1,209 @@
+"""One streamed response against a raw ASGI client: head, heartbeat, deadline, disconnect."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncGenerator, Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+
+from ragstream.delivery.frames import Frame
+from ragstream.delivery.reader import Reader, race
+from ragstream.delivery.settings import DeliverySettings
+from ragstream.delivery.setup import StreamSetup, prepare
+from ragstream.errors import ReaderEvicted, ReaderLeft
+from ragstream.identity.base import Principal
+from ragstream.streamlog.base import Record
+
+END = Record(3, "message_complete", b"{}")
+FAILED = Record(1, "failed", b"{}")
+
+
+class Client:
+    """An ASGI client: keeps what was sent, leaves or stops reading when told."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self.arrived = asyncio.Condition()
+        self.left = asyncio.Event()
+        self.reading = asyncio.Event()
+        self.reading.set()
+
+    async def receive(self) -> dict[str, Any]:
+        await self.left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Any) -> None:
+        await self.reading.wait()
+        async with self.arrived:
+            self.messages.append(message)
+            self.arrived.notify_all()
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(message.get("body", b"") for message in self.messages)
+
+    async def got(self, count: int) -> None:
+        async with asyncio.timeout(5), self.arrived:
+            await self.arrived.wait_for(lambda: len(self.messages) >= count)
+
+
+def setup(**changes: Any) -> StreamSetup:
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "query_string": b""}
+    prepared = prepare(
+        Request(scope), DeliverySettings(), principal=Principal("ann"), session=None, request_id="r"
+    )
+    return replace(prepared, **changes)
+
+
+def reader(client: Client, **changes: Any) -> Reader:
+    return Reader(setup(**changes), client.receive, client.send, ("s" * 32, "t" * 32))
+
+
+async def frames(items: Iterable[Frame | asyncio.Event], closed: list[bool]) -> AsyncGenerator[Frame, None]:
+    try:
+        for item in items:
+            if isinstance(item, Frame):
+                yield item
+            else:
+                await item.wait()
+    finally:
+        closed.append(True)
+
+
+def frame(data: bytes, *, held: bool = False, terminal: Record | None = None) -> Frame:
+    return Frame(data, held, terminal)
+
+
+async def test_head_waits_for_the_first_token_and_goes_out_with_it() -> None:
+    client, closed, gate = Client(), list[bool](), asyncio.Event()
+    subject = reader(client, head_hold=60.0)
+    items = [frame(b"start", held=True), gate, frame(b"text"), frame(b"end", terminal=END)]
+    task = asyncio.create_task(subject.deliver(frames(items, closed), may_refuse=True))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert client.messages == []
+    gate.set()
+    async with asyncio.timeout(5):
+        await task
+    assert [message["type"] for message in client.messages][:2] == [
+        "http.response.start",
+        "http.response.body",
+    ]
+    assert client.messages[1]["body"] == b"starttext"
+    assert dict(client.messages[0]["headers"])[b"x-stream-id"] == b"s" * 32
+    assert subject.terminal is END
+    assert closed == [True]
+
+
+async def test_head_goes_out_when_the_hold_is_over() -> None:
+    client, closed, gate = Client(), list[bool](), asyncio.Event()
+    subject = reader(client, head_hold=0.0)
+    items = [frame(b"start", held=True), gate, frame(b"end", terminal=END)]
+    task = asyncio.create_task(subject.deliver(frames(items, closed), may_refuse=True))
+    await client.got(2)
+    assert client.messages[0]["status"] == 200
+    gate.set()
+    async with asyncio.timeout(5):
+        await task
+    assert client.body.endswith(b"end")
+
+
+async def test_an_early_failure_sends_nothing_so_that_its_status_is_honest() -> None:
+    client, closed = Client(), list[bool]()
+    subject = reader(client, head_hold=60.0)
+    items = [frame(b"start", held=True), frame(b"failed", terminal=FAILED)]
+    await subject.deliver(frames(items, closed), may_refuse=True)
+    assert client.messages == []
+    assert not subject.started
+    assert subject.terminal is FAILED
+
+
+async def test_a_failure_is_streamed_to_who_comes_back() -> None:
+    client, closed = Client(), list[bool]()
+    subject = reader(client, head_hold=60.0)
+    await subject.deliver(frames([frame(b"failed", terminal=FAILED)], closed), may_refuse=False)
+    assert client.body == b"failed"
+
+
+async def test_heartbeats_fill_silence() -> None:
+    client, closed, gate = Client(), list[bool](), asyncio.Event()
+    subject = reader(client, head_hold=0.0, heartbeat=0.01)
+    items = [frame(b"text"), gate, frame(b"end", terminal=END)]
+    task = asyncio.create_task(subject.deliver(frames(items, closed), may_refuse=True))
+    await client.got(5)
+    gate.set()
+    async with asyncio.timeout(5):
+        await task
+    assert b":\n\n:\n\n" in client.body
+
+
+async def test_who_leaves_is_noticed_though_send_never_raises() -> None:
+    client, closed = Client(), list[bool]()
+    subject = reader(client, head_hold=0.0)
+    items = [frame(b"text"), asyncio.Event()]
+    task = asyncio.create_task(subject.deliver(frames(items, closed), may_refuse=True))
+    await client.got(2)
+    client.left.set()
+    async with asyncio.timeout(5):
+        with pytest.raises(ReaderLeft, match="closed the connection"):
+            await task
+    assert closed == [True]
+
+
+async def test_who_takes_nothing_is_evicted_without_an_end() -> None:
+    client, closed = Client(), list[bool]()
+    subject = reader(client, head_hold=0.0, write_deadline=0.05)
+    items = [frame(b"text"), frame(b"more"), asyncio.Event()]
+    client.reading.clear()
+    async with asyncio.timeout(5):
+        with pytest.raises(ReaderEvicted, match="took nothing"):
+            await subject.deliver(frames(items, closed), may_refuse=True)
+    assert closed == [True]
+    assert all(message.get("more_body", True) for message in client.messages)
+
+
+async def test_compressed_events_can_be_read_one_by_one() -> None:
+    client, closed = Client(), list[bool]()
+    subject = reader(client, head_hold=60.0, compression=True)
+    items = [frame(b"one"), frame(b"two"), frame(b"end", terminal=END)]
+    await subject.deliver(frames(items, closed), may_refuse=True)
+    await subject.finish(b"done")
+    inflate = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    bodies = [message["body"] for message in client.messages[1:]]
+    assert [inflate.decompress(body) for body in bodies] == [b"one", b"two", b"end", b"done"]
+    assert inflate.eof
+
+
+async def test_cancelling_the_request_closes_the_frames() -> None:
+    client, closed = Client(), list[bool]()
+    task = asyncio.create_task(
+        reader(client, head_hold=0.0).deliver(frames([frame(b"x"), asyncio.Event()], closed), may_refuse=True)
+    )
+    await client.got(2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert closed == [True]
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_race_raises_the_first_error_and_ends_the_others() -> None:
+    ended: list[str] = []
+
+    async def waits() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("ended")
+
+    async def fails() -> None:
+        raise ReaderLeft("gone")
+
+    with pytest.raises(ReaderLeft):
+        await race(waits(), fails())
+    assert ended == ["ended"]
