@@ -14,11 +14,12 @@ import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from ragstream.answer.sentences import Sentence, sentences
 from ragstream.answer.words import carried_over, content_words
 from ragstream.events import EventType, Passage, StreamEvent, TextDelta
-from ragstream.knowledge.analyzer import question_terms, terms
+from ragstream.knowledge import question_terms, terms
 from ragstream.llm.base import ChatRequest
 
 __all__ = ["NOTHING", "ExtractiveAnswerer", "extract"]
@@ -80,16 +81,16 @@ def extract(question: str, passages: Sequence[Passage]) -> str:
 
 
 def _candidates(number: int, passage: Passage) -> Iterator[_Candidate]:
-    title = f"{passage.title} {passage.heading or ''}"
+    above = cache(lambda heading: frozenset(terms(f"{passage.title} {passage.heading or ''} {heading}")))
     posed = ""  # a question that the text itself asks is a heading, and no answer
     for place, sentence in enumerate(sentences(passage.text, cut=passage.start > 0)):
         if sentence.text.endswith(("?", "\uff1f")):
             posed = sentence.text
             continue
         found = terms(sentence.text)
-        around = terms(f"{title} {sentence.heading} {sentence.tail} {posed}")
+        around = above(sentence.heading).union(terms(f"{sentence.tail} {posed}"))
         posed = ""
-        yield _Candidate(number, place, sentence, frozenset(found), frozenset(around), len(found))
+        yield _Candidate(number, place, sentence, frozenset(found), around, len(found))
 
 
 def _weights(asked: Collection[str], candidates: Sequence[_Candidate]) -> Mapping[str, float]:

@@ -19,19 +19,20 @@ _QUOTED = re.compile(r"^\s*(?:>\s?)+")
 _CELL = re.compile(r"(?<!\\)\|")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _RULE = re.compile(r"[\s|:+=*_-]*$")
+_SPACE = re.compile(r"\s+")
 _CODE_SPAN = re.compile(r"(?P<ticks>`+)(?P<code>.+?)(?P=ticks)(?!`)")
-_NOISE = (
+_NOISE = (  # bounded, where a document could make the search for an end take long
     (re.compile(r"<(https?://[^<>\s]+)>"), r"\1"),
-    (re.compile(r"<!--.*?-->|</?[a-zA-Z][^<>]*>"), ""),
+    (re.compile(r"<!--.{0,999}?-->|</?[a-zA-Z][^<>]*>"), ""),
     (re.compile(r"!\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])"), ""),
     (re.compile(r"\[([^\[\]]+)\](?:\([^)]*\)|\[[^\]]*\])"), r"\1"),
     (re.compile(r"\s?\[\^?[0-9]{1,3}(?: *[,;\u2013-] *[0-9]{1,3})*\]"), ""),  # the document's own references
-    (re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1"), r"\2"),
+    (re.compile(r"(\*\*|__)(?=\S)(.{1,299}?)(?<=\S)\1"), r"\2"),
     (re.compile(r"(?<![\w*])\*(?=[^\s*])([^*]+)(?<=\S)\*(?![\w*])"), r"\1"),
     (re.compile(r"(?<!\w)_(?=[^\s_])([^_]+)(?<=\S)_(?!\w)"), r"\1"),
     (re.compile(r"\\([!-/:-@\[-`{-~])"), r"\1"),
-    (re.compile(r"\s+"), " "),
 )
+_NOISY = re.compile(r"[<\[*_\\&]")
 _BREAK = re.compile(
     r"(?:(?<=[.!?\u2026])|(?<=[.!?\u2026][\"'\u201d\u2019\u00bb)\]]))\s+(?![a-z\u00df-\u00f6\u00f8-\u00ff\u0430-\u044f])"
     r"|(?<=[\u3002\uff01\uff1f])(?![\u201d\u2019\u300d\u300f\uff09])"
@@ -125,7 +126,7 @@ def _split(run: list[_Block]) -> Iterator[Sentence]:
             continue
         parts: list[str] = []
         for part in [block.text] if block.kind == "row" else _BREAK.split(block.text):
-            if parts and _ABBREVIATED.search(parts[-1]):
+            if parts and _ABBREVIATED.search(parts[-1][-8:]):
                 parts[-1] += f" {part}"
             else:
                 parts.append(part)
@@ -181,7 +182,7 @@ class _Reader:
     def _row(self, line: str) -> None:
         if not _RULE.match(line):
             first, *others = [cell.strip() for cell in _CELL.split(line.strip("|"))]
-            told = "; ".join(cell for cell in others if cell)
+            told = "; ".join(cell.rstrip(".") for cell in others if cell)
             self._begin("row", f"{first}: {told}" if first and told else first or told)
         elif self.blocks and self.blocks[-1].kind == "row":
             self.blocks.pop()  # the row above the rule names the columns
@@ -204,6 +205,8 @@ def _clean(text: str) -> str:
 
 
 def _without_noise(text: str) -> str:
-    for pattern, instead in _NOISE:
-        text = pattern.sub(instead, text)
-    return html.unescape(text)
+    if _NOISY.search(text):
+        for pattern, instead in _NOISE:
+            text = pattern.sub(instead, text)
+        text = html.unescape(text)
+    return _SPACE.sub(" ", text)

@@ -1,6 +1,7 @@
 """The knowledge base: parse, chunk, index, search."""
 
 from ragstream.knowledge._jobs import Limits
+from ragstream.knowledge.analyzer import question_terms, terms
 from ragstream.knowledge.base import (
     Chunk,
     Document,
@@ -31,5 +32,7 @@ __all__ = [
     "ParsedDocument",
     "Retriever",
     "SubprocessParser",
+    "question_terms",
     "run_blocking",
+    "terms",
 ]

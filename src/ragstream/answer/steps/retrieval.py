@@ -95,7 +95,7 @@ def _source(number: int, passage: Passage, limit: int) -> Source:
 
 
 def _quote(passage: Passage, limit: int) -> str:
-    beginning = passage.text[: 4 * limit]
+    beginning = passage.text[: 2 * limit]
     readable = " ".join(sentence.text for sentence in sentences(beginning))
     return _shortened(readable or beginning, limit)
 
