@@ -42,7 +42,7 @@ def memory_stores() -> Stores:
 
 
 def database_stores(address: str | Path, *, synchronous: Literal["NORMAL", "FULL"] = "NORMAL") -> Stores:
-    """Return stores in the database at a URL or a file's path, whose tables are brought up to date when it is opened."""
+    """Return stores in the database at a URL or a file's path; its tables are migrated when it is opened."""
     from ragstream.storage.database import Database
     from ragstream.storage.idempotency import SQLIdempotency
     from ragstream.storage.sessions import SQLSessions
