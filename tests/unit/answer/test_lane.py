@@ -22,6 +22,7 @@ from ragstream.events import (
     encode,
 )
 from ragstream.llm import ChatRequest, GeneratorProvider
+from ragstream.telemetry import recorded_log
 
 MakeRig = Callable[..., Any]
 
@@ -283,3 +284,21 @@ async def test_usage_is_that_of_all_calls(make_rig: MakeRig) -> None:
 async def test_events_survive_the_log(make_rig: MakeRig) -> None:
     for event in await make_rig(["Two [2]."]).ask("Which?"):
         assert decode(encode(event)) == event
+
+
+async def test_the_log_tells_how_it_went_and_never_what_was_said(
+    make_rig: MakeRig, make_passage: Callable[..., Any]
+) -> None:
+    rig = make_rig(
+        ["CANARY search"], ["CANARY answer [1]."], follow_ups="model", system_prompt="CANARY prompt"
+    )
+    rig.shelf.passages = (make_passage(1, "CANARY passage", title="CANARY title"),)
+    with recorded_log() as lines:
+        await rig.ask("CANARY one", "CANARY two", "And CANARY?", metadata={"key": "CANARY"})
+    assert not [line.text for line in lines if "CANARY" in line.text]
+    (closing,) = [
+        line.attributes
+        for line in lines
+        if line.event.startswith("RAG STEP 103 ") and line.attributes["processing_stage"] == "completed"
+    ]
+    assert (closing["status"], closing["finish_reason"], closing["characters"]) == ("complete", "stop", 18)
