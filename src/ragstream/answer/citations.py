@@ -15,9 +15,10 @@ from collections.abc import Iterator, Sequence
 
 from ragstream.events import Citation, EventType, StreamEvent, TextDelta
 
-__all__ = ["LONGEST", "CitationWriter", "as_written", "text_events", "without_markers"]
+__all__ = ["LARGEST", "LONGEST", "CitationWriter", "as_written", "text_events", "without_markers"]
 
 LONGEST = 40  # characters of a marker
+LARGEST = 40_000  # characters of one event's text, at most 240,000 bytes of JSON
 _SPECIAL = re.compile(r"[\[`~\n]")
 _MARKER = re.compile(r"\[ *[0-9]{1,3}(?: *[,;] *[0-9]{1,3})* *\]")
 _BEGINNING = re.compile(r"\[[0-9 ,;]*")
@@ -162,9 +163,10 @@ class _Code:
 
 
 def text_events(text: str, citations: Sequence[Citation], *, refusal: bool = False) -> Iterator[StreamEvent]:
-    """Yield what ``CitationWriter`` returned as events."""
-    if text:
-        yield StreamEvent(type=EventType.TEXT_DELTA, text_delta=TextDelta(content=text, refusal=refusal))
+    """Yield what ``CitationWriter`` returned as events, none of them large."""
+    for start in range(0, len(text), LARGEST):
+        delta = TextDelta(content=text[start : start + LARGEST], refusal=refusal)
+        yield StreamEvent(type=EventType.TEXT_DELTA, text_delta=delta)
     for citation in citations:
         yield StreamEvent(type=EventType.CITATION, citation=citation)
 

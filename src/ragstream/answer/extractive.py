@@ -68,12 +68,11 @@ def extract(question: str, passages: Sequence[Passage]) -> str:
     weights = _weights(asked, candidates)
     if not _answerable(weights, candidates):
         return NOTHING
-    scores = {id(one): _score(one, weights) for one in candidates}
-    ranked = sorted(candidates, key=lambda one: -scores[id(one)])
-    bar = _GOOD * scores[id(ranked[0])]
+    ranked = sorted(((_score(one, weights), one) for one in candidates), key=lambda pair: -pair[0])
+    bar = _GOOD * ranked[0][0]
     chosen: list[_Candidate] = []
-    for one in ranked:
-        if len(chosen) == _MOST or scores[id(one)] < bar:
+    for score, one in ranked:
+        if len(chosen) == _MOST or score < bar:
             break
         if not any(_alike(one, other) for other in chosen):
             chosen.append(one)

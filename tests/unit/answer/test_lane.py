@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import msgspec
+import pytest
 
 from ragstream.answer import ExtractiveAnswerer
 from ragstream.answer.extractive import NOTHING
@@ -219,6 +220,16 @@ async def test_a_refusal_stays_one(make_rig: MakeRig) -> None:
     delta = TextDelta(content="I will not [1].", refusal=True)
     events = await make_rig([StreamEvent(type=EventType.TEXT_DELTA, text_delta=delta)]).ask("Do it!")
     assert [event.text_delta for event in events if event.text_delta] == [delta]
+
+
+@pytest.mark.parametrize("own", [False, True])
+async def test_a_huge_delta_becomes_several_events(make_rig: MakeRig, own: bool) -> None:
+    huge = "\x00é😀" * 30_000
+    rig = make_rig([huge])
+    rig.shelf = None if own else rig.shelf
+    events = await rig.ask("Which?")
+    assert text(events) == huge
+    assert max(len(encode(event)) for event in events) <= 256 * 1024
 
 
 async def test_sources_stay_small_whatever_the_documents_are_called(

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Literal
 
-from ragstream.answer.citations import as_written, text_events
+from ragstream.answer.citations import LARGEST, as_written, text_events
 from ragstream.answer.kit import AnswerKit
 from ragstream.answer.turn import Turn
 from ragstream.blueprint import step
@@ -93,7 +93,7 @@ def _take(turn: Turn, event: StreamEvent, joint: Joint, provider: Provider) -> N
 def _write(turn: Turn, event: StreamEvent, text: str) -> None:
     delta = event.text_delta
     said, citations = turn.citations.write(text) if turn.citations is not None else (text, ())
-    if delta is not None and said is delta.content:
+    if delta is not None and said is delta.content and len(said) <= LARGEST:
         turn.unsaid.append(event)
     else:
         turn.unsaid += text_events(said, citations, refusal=delta is not None and delta.refusal)
