@@ -1,0 +1,76 @@
+/** A source, opened: its document's text, with the passage marked and in view. */
+
+import { indexOf } from "./codepoints.js";
+import { el } from "./dom.js";
+import { inWords } from "./words.js";
+
+const AROUND = 12_000; // characters shown on each side of the passage at first
+
+export class Passage {
+  #api;
+  #panel;
+  #wanted = null; // the source that was asked for last
+
+  /**
+   * @param {import("./api.js").Api} api
+   * @param {import("./panel.js").Panel} panel
+   */
+  constructor(api, panel) {
+    this.#api = api;
+    this.#panel = panel;
+  }
+
+  /** Open a source of an answer at its passage, or a document at its beginning. */
+  async open(source) {
+    this.#wanted = source;
+    const heading = { title: source.title, subtitle: place(source) };
+    this.#panel.show("passage", heading, el("p", { class: "quiet" }, "Opening…"));
+    let nodes;
+    try {
+      if (!source.document_id) throw new Error("Only this passage is known, not its document.");
+      nodes = this.#draw(await this.#api.documentText(source.document_id), source);
+    } catch (error) {
+      nodes = quoted(source, error);
+    }
+    if (this.#wanted !== source || this.#panel.content !== "passage") return; // closed, or another one meanwhile
+    this.#panel.show("passage", heading, ...nodes);
+    document.getElementById("passage")?.scrollIntoView({ block: "start" });
+  }
+
+  #draw({ text }, { start, end }) {
+    if (start == null || end == null) return [page(text.slice(0, 2 * AROUND), ...rest(text, 2 * AROUND))];
+    const from = indexOf(text, start);
+    const to = indexOf(text, end);
+    const before = text.slice(Math.max(0, from - AROUND), from);
+    const mark = el("mark", { id: "passage", tabIndex: -1 }, text.slice(from, to));
+    const after = text.slice(to, to + AROUND);
+    return [page(...earlier(text, from - AROUND), before, mark, after, ...rest(text, to + AROUND))];
+  }
+}
+
+/** Say where a source's passage is. */
+export function place({ uri, page: number, heading }) {
+  return [uri, number && `page ${number}`, heading].filter(Boolean).join(" · ");
+}
+
+function page(...children) {
+  return el("div", { class: "document-text" }, ...children);
+}
+
+function earlier(text, to) {
+  return to > 0 ? [more("Show what comes before", text.slice(0, to))] : [];
+}
+
+function rest(text, from) {
+  return from < text.length ? [more("Show the rest", text.slice(from))] : [];
+}
+
+function more(label, text) {
+  const button = el("button", { type: "button", class: "more", onclick: () => button.replaceWith(text) }, label);
+  return button;
+}
+
+function quoted({ quote }, error) {
+  const words = error.status === 404 ? "This document is no longer there. The answer had this from it:" : inWords(error);
+  return [el("p", { class: "quiet" }, words), quote ? el("blockquote", { class: "document-text" }, quote) : ""];
+}
