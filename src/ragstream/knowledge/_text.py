@@ -121,8 +121,8 @@ def _utf16_kind(data: bytes) -> str:
     """Tell UTF-16 without a byte order mark from where its zero bytes are; UTF-8 if it is not that."""
     sample = data[:_SAMPLE]
     even, odd = sample[0::2].count(0), sample[1::2].count(0)
-    if odd > 10 * even and odd > len(sample) // 20:
+    if odd > 10 * even and odd > len(sample) // 5:
         return "utf-16-le"
-    if even > 10 * odd and even > len(sample) // 20:
+    if even > 10 * odd and even > len(sample) // 5:
         return "utf-16-be"
     return "utf-8"

@@ -80,11 +80,10 @@ def _words(text: str) -> list[str]:
 
 def _stemmed(words: list[str]) -> list[str]:
     if all(map(str.isascii, words)):  # the common case, in one call
-        return _stemmer(_LATIN)(words)
-    found: list[str] = []
-    for word in words:
-        found.extend(_word_terms(word))
-    return found
+        found = _stemmer(_LATIN)(words)
+    else:
+        found = [term for word in words for term in _word_terms(word)]
+    return list(filter(None, found))  # nothing is left of a suffix that stands alone: "s"
 
 
 def _word_terms(word: str) -> list[str]:

@@ -9,6 +9,7 @@ A process that is killed leaves the watermark of the last commit; the writer's l
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from ragstream.knowledge.tantivy import IndexBusy, IndexDamaged, LexicalIndex
 __all__ = ["Projection"]
 
 _TRIES = 3
+_PATIENCE = 10.0  # seconds that a search waits for the first index to be built by somebody else
+_PAUSE = 0.02
 
 
 class Projection:
@@ -40,10 +43,6 @@ class Projection:
         """
         for _ in range(_TRIES):
             entry = self._searchable()
-            if entry is None:
-                if not self.catch_up():
-                    raise RetrievalFailed("The index is being built by another process; try again soon.")
-                continue
             try:
                 return self._index(entry).search(terms, limit)
             except IndexDamaged:
@@ -74,10 +73,17 @@ class Projection:
             return True
         raise RetrievalFailed("The index could not be built; see the disk's state.")
 
-    def _searchable(self) -> IndexFolder | None:
-        """Return the ready index of our analyzer, else any that is ready."""
-        ready = [entry for entry in self._store.indexes() if entry.ready]
-        return max(ready, key=lambda entry: entry.analyzer == self._analyzer, default=None)
+    def _searchable(self) -> IndexFolder:
+        """Return the ready index of our analyzer, else any that is ready; where there is none, make one."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            ready = [entry for entry in self._store.indexes() if entry.ready]
+            if ready:
+                return max(ready, key=lambda entry: entry.analyzer == self._analyzer)
+            if not self.catch_up():  # somebody else is making it
+                if time.monotonic() > deadline:
+                    raise RetrievalFailed("The index is still being built; try again soon.")
+                time.sleep(_PAUSE)
 
     def _index(self, entry: IndexFolder) -> LexicalIndex:
         opened = self._open
