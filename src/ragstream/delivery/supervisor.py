@@ -2,7 +2,7 @@
 
 A producer is a task of the supervisor, not of a request: it outlives its readers. Its rules:
 
-1. An event is applied to the answer, appended to the log, and only then is the next one pulled.
+1. An event is appended to the log and applied to the answer, and only then is the next one pulled.
 2. A stop, a deadline or a fault ends the generator; the same turn then runs from its lane's rescue node in
    a fresh task, which nothing cancels. So a stopped answer is ended, stored and counted like any other.
 3. Once the ending is decided, a stop changes nothing.
@@ -26,7 +26,7 @@ from ragstream.errors import (
     StoreError,
     Unavailable,
 )
-from ragstream.events import EventError, EventType, StreamEvent
+from ragstream.events import EventError, EventType, StreamEvent, advance
 from ragstream.streamlog.base import StreamLog, Writer
 from ragstream.telemetry import Metrics
 
@@ -71,8 +71,9 @@ class _Producer:
         writer, answer = self.writer, self.run.answer
         async with aclosing(generator):
             async for event in generator:
+                advance(answer.phase, event.type)  # what is illegal is not logged, and what is not logged
+                writer.append(event)  # is not part of the answer
                 answer.apply(event)
-                writer.append(event)
                 await writer.room()
         await writer.flush()
 

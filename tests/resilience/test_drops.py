@@ -1,0 +1,73 @@
+"""A reader that loses the line after any event, in any way, comes back and has read the log."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ragstream.llm import ScriptedProvider
+
+EVENTS = 200
+CUTS = ("FIN", "RST", "half-close")
+
+Serve = Callable[..., AbstractAsyncContextManager[Any]]
+
+
+def cursor_of(block: bytes) -> int:
+    found = re.search(rb"^id: (\d+)$", block, re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def content(block: bytes) -> bytes:
+    """Return the block without the retry hint, which goes with the first event of a response."""
+    return re.sub(rb"^retry: \d+\n", b"", block, flags=re.MULTILINE)
+
+
+async def read_until(line: Any, count: int) -> list[bytes]:
+    blocks: list[bytes] = []
+    events = line.events()
+    while len(blocks) < count:
+        blocks.append(await anext(events))
+    await events.aclose()
+    return blocks
+
+
+@pytest.mark.parametrize("backend", ["memory", "sqlite"])
+@pytest.mark.parametrize("cut", CUTS)
+async def test_drop_at_every_event(serve: Serve, tmp_path: Path, backend: str, cut: str) -> None:
+    words = [f"w{number} " for number in range(EVENTS - 2)]
+    gate = asyncio.Event()
+
+    async def pause(_: float) -> None:
+        await gate.wait()
+
+    provider = ScriptedProvider([*words[:100], 1.0, *words[100:]], pause=pause)
+    folder = tmp_path if backend == "sqlite" else None
+    async with serve(provider, folder=folder) as server:
+        for dropped_after in range(EVENTS + 1):
+            gate.clear()
+            if dropped_after > 100:
+                gate.set()  # else the answer waits in the middle: the reader comes back to a live log
+            line = await server.ask()
+            stream_id = line.headers["x-stream-id"]
+            first = await read_until(line, dropped_after)
+            line.cut(cut)
+            after = cursor_of(first[-1]) if first else None
+            returned = await server.follow(stream_id, after)
+            gate.set()
+            rest = [block async for block in returned.events()]
+            await line.aclose()
+            await returned.aclose()
+            oracle = [content(block) for block in await server.whole(stream_id)]
+            if dropped_after == EVENTS:
+                assert returned.status == 204
+                oracle = oracle[:-1]  # the DONE frame has no cursor
+            assert [content(block) for block in first + rest] == oracle, f"dropped after {dropped_after}"
+            assert sum(b"event: message_complete" in block for block in first + rest) == 1
+    assert len(provider.requests) == EVENTS + 1
