@@ -14,8 +14,8 @@ HEAD = """\
 # The grammar of events
 
 Which event may follow which in one answer, drawn from the table in `src/ragstream/events/grammar.py` by
-`scripts/draw_grammar.py`. An event without an arrow from a phase is illegal there: it raises `IllegalEvent` and
-changes nothing.
+`scripts/draw_grammar.py`. An event without an arrow from a phase is illegal there: it raises `IllegalEvent`
+and changes nothing.
 
 """
 TAIL = f"""

@@ -11,6 +11,7 @@ escaped, and the lines of a traceback are indented, so that no text from outside
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import MutableMapping
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ class _ConsoleFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = f"{_time(record)} {record.levelname:<7} {_one_line(record.getMessage())}"
         if trace := _trace(self, record):
-            line = "\n    ".join([line, *map(_one_line, trace.splitlines())])
+            line = "\n    ".join([line, *map(_one_line, trace.split("\n"))])
         return line
 
 
@@ -104,18 +105,17 @@ class _JSONFormatter(logging.Formatter):
     """An object a line: time, level, logger and event, then the event's attributes."""
 
     def format(self, record: logging.LogRecord) -> str:
+        said = record.msg if isinstance(record.msg, LogEvent) else LogEvent(record.getMessage(), {})
         head = {
             "timestamp": _time(record),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": getattr(record, "event", None) or record.getMessage(),
+            "event": said.event,
         }
-        line = (
-            head | getattr(record, "attrs", {}) | head
-        )  # attributes come after the head and never replace it
+        line = {**head, **said.attributes, **head}  # attributes come after the head and never replace it
         if trace := _trace(self, record):
             line["exception"] = trace
-        return _json(line)
+        return _one_line(_json(line))
 
 
 def _hand_over(
@@ -148,7 +148,7 @@ def _json(values: MutableMapping[str, Any]) -> str:
     try:
         return _encode(values).decode()
     except UnicodeEncodeError:  # a lone surrogate, which UTF-8 cannot say
-        return ascii(values)
+        return json.dumps(dict(values), default=str)
 
 
 def _one_line(text: str) -> str:
@@ -156,4 +156,4 @@ def _one_line(text: str) -> str:
 
 
 def _escaped(char: str) -> str:
-    return char if char.isprintable() else char.encode("unicode_escape").decode()
+    return char if char.isprintable() else json.dumps(char)[1:-1]
