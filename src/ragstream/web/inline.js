@@ -10,6 +10,11 @@
 /** Around the index of a citation: noncharacters, which no text may have. */
 export const MARK = { open: "\ufdd0", close: "\ufdd1" };
 
+/** Return a text without the characters that stand around marks; its length stays. */
+export function withoutMarks(text) {
+  return text.replace(/[\ufdd0\ufdd1]/g, "\ufffd");
+}
+
 const SPECIAL = /[\\`*_~[\]!<\n\ufdd0]|https?:\/\//g;
 const MARKED = /\ufdd0(\d+)\ufdd1/y;
 const BARE = /https?:\/\/[^\s<>\ufdd0\ufdd1]+/y;

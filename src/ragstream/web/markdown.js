@@ -9,7 +9,7 @@
 
 import { blocks } from "./blocks.js";
 import { el } from "./dom.js";
-import { MARK, inline } from "./inline.js";
+import { MARK, inline, withoutMarks } from "./inline.js";
 
 export class Prose {
   #element;
@@ -123,7 +123,7 @@ function link({ href, shown }, children) {
 }
 
 function marked(text, marks) {
-  const clean = text.replace(/[\ufdd0\ufdd1]/g, "\ufffd");
+  const clean = withoutMarks(text);
   let result = "";
   let at = 0;
   for (const [index, { start, end }] of marks.entries()) {

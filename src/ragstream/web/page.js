@@ -79,7 +79,8 @@ async function open() {
     say(error.status === 404 ? { message: "This conversation is no longer there." } : error);
   }
   welcome.hidden = sessionId !== null;
-  follow.toEnd();
+  if (conversation.busy) follow.toEnd();
+  else get("turns").lastElementChild?.scrollIntoView();
 }
 
 function leaveDeleted(sessionId) {
@@ -164,6 +165,7 @@ function listenForFiles() {
 
 async function begin() {
   listen();
+  if (matchMedia("(hover: hover)").matches) composer.focus(); // elsewhere a keyboard would cover the page
   const about = await api.about();
   welcome.samples = about.samples;
   get("model").textContent = about.model === "extractive" ? "Answers quote your documents" : `Answers by ${about.model}`;

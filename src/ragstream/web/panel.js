@@ -27,7 +27,7 @@ export class Panel {
     this.content = content;
     this.#title.textContent = title;
     this.subtitle = subtitle;
-    this.#body.replaceChildren(...nodes);
+    this.#body.replaceChildren(...nodes.filter(Boolean));
     this.#body.scrollTop = 0;
     this.#element.hidden = false;
     document.body.classList.add("with-panel");

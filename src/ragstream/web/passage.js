@@ -2,6 +2,8 @@
 
 import { indexOf } from "./codepoints.js";
 import { el } from "./dom.js";
+import { MARK, withoutMarks } from "./inline.js";
+import { reflowed } from "./reflow.js";
 import { inWords } from "./words.js";
 
 const AROUND = 12_000; // characters shown on each side of the passage at first
@@ -37,14 +39,16 @@ export class Passage {
     document.getElementById("passage")?.scrollIntoView({ block: "start" });
   }
 
-  #draw({ text }, { start, end }) {
-    if (start == null || end == null) return [page(text.slice(0, 2 * AROUND), ...rest(text, 2 * AROUND))];
+  #draw(document, { start, end }) {
+    const text = withoutMarks(document.text);
+    if (start == null || end == null) return [page(reflowed(text.slice(0, 2 * AROUND)), ...rest(text, 2 * AROUND))];
     const from = indexOf(text, start);
     const to = indexOf(text, end);
-    const before = text.slice(Math.max(0, from - AROUND), from);
-    const mark = el("mark", { id: "passage", tabIndex: -1 }, text.slice(from, to));
-    const after = text.slice(to, to + AROUND);
-    return [page(...earlier(text, from - AROUND), before, mark, after, ...rest(text, to + AROUND))];
+    const begin = Math.max(0, from - AROUND);
+    const shown = text.slice(begin, from) + MARK.open + text.slice(from, to) + MARK.close + text.slice(to, to + AROUND);
+    const [before, passage, after] = reflowed(shown).split(new RegExp(`[${MARK.open}${MARK.close}]`));
+    const mark = el("mark", { id: "passage" }, passage);
+    return [page(...earlier(text, begin), before, mark, after, ...rest(text, to + AROUND))];
   }
 }
 
@@ -66,7 +70,7 @@ function rest(text, from) {
 }
 
 function more(label, text) {
-  const button = el("button", { type: "button", class: "more", onclick: () => button.replaceWith(text) }, label);
+  const button = el("button", { type: "button", class: "more", onclick: () => button.replaceWith(reflowed(text)) }, label);
   return button;
 }
 

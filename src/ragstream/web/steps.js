@@ -8,7 +8,7 @@ export class Steps {
   #summary = el("summary");
   #drawn = 0;
 
-  element = el("details", { class: "steps", hidden: true }, this.#summary, this.#rows);
+  element = el("details", { class: "steps", open: true, hidden: true }, this.#summary, this.#rows);
 
   show(steps) {
     if (steps.length === this.#drawn) return;

@@ -46,12 +46,12 @@ export function count(number, one, many = `${one}s`) {
   return `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 }
 
-/** Say when: "14:05" today, else "3 Nov", and the year where it is another one. */
+/** Say when: "2:05 PM" today, else "3 Nov", and the year where it is another one. */
 export function when(seconds) {
   const date = new Date(seconds * 1000);
   const now = new Date();
   if (date.toDateString() === now.toDateString()) {
-    return date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    return date.toLocaleTimeString([], { hour: "numeric", minute: "2-digit" });
   }
   const year = date.getFullYear() === now.getFullYear() ? undefined : "numeric";
   return date.toLocaleDateString([], { day: "numeric", month: "short", year });
