@@ -48,8 +48,9 @@ class Writer(Protocol):
         """Number the event, enqueue it and return its seq.
 
         Raises:
-            LeaseLost: another process owns the stream now.
-            LimitExceeded: the answer's byte cap is reached; a terminal event is always taken.
+            LeaseLost: the log was closed, deleted, or is another producer's now.
+            StoreError: an earlier event was not stored, so nothing can follow; close the writer.
+            LimitExceeded: the answer's byte cap is reached; a terminal event and steps are always taken.
         """
         ...
 
@@ -60,7 +61,7 @@ class Writer(Protocol):
         """Wait until all that was appended is acknowledged; raises what made an append fail."""
 
     async def close(self) -> None:
-        """Give the log up; without a terminal event it is then orphaned. Idempotent."""
+        """Give the log up once all is stored or failed; without a terminal event it is orphaned. Idempotent."""
 
 
 class StreamLog(Protocol):
@@ -84,7 +85,8 @@ class StreamLog(Protocol):
         """Take over an orphaned log, to end it; the writer goes on after its last seq.
 
         Raises:
-            LeaseLost: it has a live producer, or another process was faster.
+            LeaseLost: it has ended, has a live producer, or another process was faster.
+            NotFound: there is no such log.
         """
         ...
 
@@ -93,6 +95,8 @@ class StreamLog(Protocol):
 
         Raises:
             NotFound: there is no such log (any more).
+            CursorAhead: ``after`` is beyond the last acknowledged record.
+            StoreError: the log failed; everything that was acknowledged has been yielded.
         """
         ...
 
@@ -103,7 +107,7 @@ class StreamLog(Protocol):
         """Ask the producer, wherever it runs, to stop; nothing happens where there is none."""
 
     async def delete(self, stream_id: str) -> None:
-        """Delete the log; readers of it see NotFound. Idempotent."""
+        """Delete the log; its readers see NotFound, its producer can add nothing more. Idempotent."""
 
     async def orphans(self) -> list[str]:
         """Return the stream ids of logs without a terminal event and without a live producer."""

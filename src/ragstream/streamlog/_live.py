@@ -1,0 +1,173 @@
+"""A log while somebody writes or reads it: what is acknowledged, and who waits for more.
+
+The newest records stay in memory, so that whoever keeps up never asks the store for what we have just given
+it. Everything runs in the event loop's thread, and nothing here awaits but ``changed``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from ragstream.errors import RagstreamError
+from ragstream.events import TERMINAL
+from ragstream.streamlog.base import LogStatus, Record
+
+__all__ = ["LiveStream", "page"]
+
+_PAGE_BYTES = 256 * 1024  # a reader is handed no more than this at once, except a larger event
+
+
+class LiveStream:
+    """One log, as this process sees it.
+
+    Args:
+        stream_id: the log's name.
+        owner: the principal whose question it answers.
+        key: the store's own name for the log.
+        last_seq: how far the log is stored already.
+        last_type: the terminal event's type, if the log has ended.
+        size: bytes of the events stored already.
+        keep: bytes of acknowledged events that stay in memory; older ones are read from the store.
+        on_end: called when the terminal event is acknowledged.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_keep",
+        "_kept",
+        "_on_end",
+        "_records",
+        "_waiting",
+        "acked",
+        "base",
+        "ended",
+        "fault",
+        "gone",
+        "key",
+        "owner",
+        "producer",
+        "size",
+        "stream_id",
+        "unacknowledged",
+    )
+
+    def __init__(
+        self,
+        stream_id: str,
+        owner: str,
+        *,
+        key: int = 0,
+        last_seq: int = 0,
+        last_type: str | None = None,
+        size: int = 0,
+        keep: float = float("inf"),
+        on_end: Callable[[LiveStream], None] | None = None,
+    ) -> None:
+        self.stream_id = stream_id
+        self.owner = owner
+        self.key = key
+        self.base = last_seq  # events up to here are in the store only
+        self.acked = last_seq  # events up to here may be read
+        self.ended = last_type
+        self.size = size
+        self.producer: object | None = None  # who may append; without one, an open log is orphaned
+        self.fault: RagstreamError | None = None  # why nothing more comes, until somebody adopts the log
+        self.gone = False  # deleted
+        self.unacknowledged = 0  # bytes
+        self._keep = keep
+        self._on_end = on_end
+        self._kept = 0  # bytes in memory
+        self._records: list[Record] = []  # from base + 1 on, the unacknowledged ones included
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    @property
+    def status(self) -> LogStatus:
+        """Where the log stands."""
+        return LogStatus(
+            stream_id=self.stream_id,
+            owner=self.owner,
+            state="ended" if self.ended else "live" if self.producer else "orphaned",
+            last_seq=self.acked,
+            last_type=self.ended,
+        )
+
+    def push(self, record: Record) -> None:
+        """Take the next record, which is not acknowledged yet."""
+        self._records.append(record)
+        length = len(record.data)
+        self.size += length
+        self._kept += length
+        self.unacknowledged += length
+
+    def acknowledge(self, record: Record) -> None:
+        """Show a record, and all before it, to readers."""
+        self.acked = record.seq
+        self.unacknowledged -= len(record.data)
+        if self._kept > self._keep:
+            self._forget()
+        if record.type in TERMINAL:
+            self.ended = record.type
+            if self._on_end is not None:
+                self._on_end(self)
+        if self._waiting:
+            self._wake()
+
+    def fail(self, fault: RagstreamError) -> None:
+        """Take back what is not acknowledged: nothing more comes, and this is why."""
+        del self._records[self.acked - self.base :]
+        self.size -= self.unacknowledged
+        self._kept -= self.unacknowledged
+        self.unacknowledged = 0
+        self.fault = fault
+        self._wake()
+
+    def vanish(self) -> None:
+        """Let nobody read or write any more: the log is deleted."""
+        self.gone = True
+        self.producer = None
+        self._wake()
+
+    def tail(self, after: int) -> tuple[Record, ...]:
+        """Return the next acknowledged records beyond ``after``, which is not below ``base``."""
+        start, stop = after - self.base, self.acked - self.base
+        if stop - start == 1:  # whoever keeps up
+            return (self._records[start],)
+        return page(self._records[index] for index in range(start, stop))
+
+    async def changed(self) -> None:
+        """Wait until something was acknowledged, failed or deleted."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
+        try:
+            await future
+        finally:
+            self._waiting.discard(future)
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, set()
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    def _forget(self) -> None:
+        """Leave the older half of what may stay to the store; by halves, so that it costs little."""
+        count = 0
+        for record in self._records:
+            if self._kept <= self._keep / 2 or record.seq > self.acked:
+                break
+            self._kept -= len(record.data)
+            count += 1
+        del self._records[:count]
+        self.base += count
+
+
+def page(records: Iterable[Record]) -> tuple[Record, ...]:
+    """Return the first records, as many as a reader is handed at once."""
+    taken, size = [], 0
+    for record in records:
+        taken.append(record)
+        size += len(record.data)
+        if size >= _PAGE_BYTES:
+            break
+    return tuple(taken)
