@@ -5,6 +5,7 @@ DOCS ?= docs
 HOST ?= 127.0.0.1
 PORT ?= 8000
 ARGS ?=
+BENCHMARKS = $(filter-out benchmarks/retrieval.py,$(wildcard benchmarks/*.py))
 
 # A data folder for each DOCS, so that answers never mix them; your own RAGSTREAM_DATA_DIR wins.
 DATA = $(if $(RAGSTREAM_DATA_DIR),,--data-dir ".ragstream/$(subst /,-,$(DOCS))")
@@ -35,12 +36,14 @@ check: setup ## lint, formatting, types, layers, and the rules of the house
 	@.venv/bin/lint-imports
 	@$(PYTHON_RUN) -m pytest -q tests/architecture
 
-bench: setup ## run the benchmarks; each prints its table
-	@for bench in benchmarks/bench_*.py; do $(PYTHON_RUN) $$bench || exit 1; done
+bench: setup ## run the benchmarks; FOLDER=judged questions adds the one of retrieval
+	@set -e; for bench in $(BENCHMARKS); do echo "== $$bench"; $(PYTHON_RUN) $$bench; done
+	@$(if $(FOLDER),$(PYTHON_RUN) benchmarks/retrieval.py $(FOLDER),:)
 
 docs: setup ## write anew what the documentation quotes from the program, and check the documentation
 	@$(PYTHON_RUN) scripts/docs.py
 	@$(PYTHON_RUN) -m ragstream.settings.page
+	@$(PYTHON_RUN) scripts/draw_grammar.py >docs/architecture/grammar.md
 	@$(PYTHON_RUN) -m pytest -q tests/architecture/test_docs.py
 
 trial: setup ## run the tests that take minutes

@@ -7,13 +7,14 @@ import importlib
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from ragstream import ChatRequest, Ragstream
 from ragstream.settings import Settings, variable
 
 ROOT = Path(__file__).parents[2]
@@ -110,6 +111,19 @@ def test_make_targets_exist(path: Path) -> None:
 def test_settings_exist(path: Path) -> None:
     known = {variable(name) for name in Settings.model_fields}
     assert set(re.findall(r"\bRAGSTREAM_[A-Z_]+\b", _page(path))) <= known
+
+
+def test_the_http_reference_has_every_route() -> None:
+    app = Ragstream(_nothing).service.app
+    served = {
+        f"{method.upper()} {path}" for path, methods in app.openapi()["paths"].items() for method in methods
+    }
+    headings = re.findall(r"^### `(.*)`$", _page(ROOT / "docs/reference/http.md"), re.MULTILINE)
+    assert set(headings) == served
+
+
+async def _nothing(request: ChatRequest) -> AsyncGenerator[str, None]:
+    yield ""
 
 
 def test_the_house_shows_every_room() -> None:
