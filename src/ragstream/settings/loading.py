@@ -82,7 +82,7 @@ def _read_dotenv() -> Mapping[str, str | None]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f".env in this folder cannot be read ({error}): correct it, or remove it."
-        ) from error
+        ) from None
 
 
 def _sources(flags: Mapping[str, object], dotenv: Mapping[str, str | None]) -> dict[str, Source]:

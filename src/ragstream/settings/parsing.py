@@ -100,14 +100,14 @@ def parse_keys(text: str) -> tuple[tuple[str, SecretStr], ...]:
 
 def parse_hosts(text: str) -> tuple[str, ...]:
     """Return the hosts of a list with commas, in normal form."""
-    return tuple(str(_parsed(parse_host, item, "a host")) for item in _items(text))
+    return _distinct(str(_parsed(parse_host, item, "a host")) for item in _items(text))
 
 
 def parse_origins(text: str) -> tuple[str, ...]:
     """Return the origins of a list with commas, in normal form."""
     if "*" in _items(text):
         raise ValueError("* would let every page ask in its reader's name")
-    return tuple(str(_parsed(parse_origin, item, "an origin")) for item in _items(text))
+    return _distinct(str(_parsed(parse_origin, item, "an origin")) for item in _items(text))
 
 
 def parse_names(text: str) -> tuple[str, ...]:
@@ -181,7 +181,11 @@ def _json(text: str) -> Any:
 
 
 def _items(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(item.strip() for item in text.split(",") if item.strip()))
+    return _distinct(item.strip() for item in text.split(",") if item.strip())
+
+
+def _distinct(items: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(items))
 
 
 def _parsed(parse: Any, item: str, noun: str) -> Any:

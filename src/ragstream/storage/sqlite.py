@@ -76,8 +76,8 @@ class _Pauses:
     """Has the loop pause, briefly and once a millisecond, while it waits for threads.
 
     CPython hands its lock to a waiting thread only if the running one has held it for a whole switch
-    interval, and a loop that never idles lets go of it for an instant at every poll, which starts the interval
-    anew: without the pauses a transaction of 0.2 ms was seen to take seconds, with them 5 ms.
+    interval, and a loop that never idles lets go of it for an instant at every poll, which starts the
+    interval anew: without the pauses a transaction of 0.2 ms was seen to take seconds, with them 5 ms.
     """
 
     def __init__(self) -> None:
