@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import tantivy
@@ -90,8 +90,7 @@ class LexicalIndex:
             IndexDamaged: the index cannot be read, or is not one of this store.
             StorageFull: the disk is full; the index is as it was.
         """
-        with _mapped():
-            writer = self._index.writer(_HEAP, 1)  # holds the index's lock until it goes out of scope
+        with _mapped(), self._writing() as writer:
             watermark = self.watermark()
             if watermark > store.epoch() or 0 < watermark < store.forgotten():
                 raise IndexDamaged("The index does not belong to this state of the store.")
@@ -100,8 +99,22 @@ class LexicalIndex:
                     return watermark
                 self._take(writer, changes, fresh=watermark == 0)
             writer.commit()
-            writer.wait_merging_threads()
         return changes.epoch
+
+    @contextmanager
+    def _writing(self) -> Iterator[tantivy.IndexWriter]:
+        """Give the only writer there may be, and let go of the index's lock at the end.
+
+        Nothing but ``wait_merging_threads`` does that at once: an error's traceback would keep the writer.
+        """
+        writer = self._index.writer(_HEAP, 1)
+        try:
+            yield writer
+        except BaseException:
+            with suppress(ValueError):  # the first error says more
+                writer.wait_merging_threads()
+            raise
+        writer.wait_merging_threads()
 
     def _take(self, writer: tantivy.IndexWriter, changes: Changes, *, fresh: bool) -> None:
         if not fresh:
