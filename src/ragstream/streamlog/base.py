@@ -61,7 +61,7 @@ class Writer(Protocol):
         """Wait until all that was appended is acknowledged; raises what made an append fail."""
 
     async def close(self) -> None:
-        """Give the log up once all is stored or failed; without a terminal event it is orphaned. Idempotent."""
+        """Give the log up, once all is stored or failed; without an end it is then orphaned. Idempotent."""
 
 
 class StreamLog(Protocol):
