@@ -49,9 +49,8 @@ async def walk(
                 if step.decides:
                     visit.decide(step.function(state))
                 elif step.speaks:
-                    async with aclosing(
-                        _bounded_events(step.function(state, kit), until, visit.span)
-                    ) as events:
+                    events = _bounded_events(step.function(state, kit), until, visit.span)
+                    async with aclosing(events):
                         async for event in events:
                             yield event
                 else:

@@ -94,6 +94,7 @@ def test_the_step_ids_that_are_fixed_to_the_letter(ours: Diagram) -> None:
 
 def test_step_ids_are_words_joined_by_dots_and_unique(approved: Diagram) -> None:
     ids = [node.step_id for node in approved.nodes]
+    assert "RAG.streaming.find.the.stream.at.the.readers.cursor" in ids
     assert len(set(ids)) == len(ids)
     assert all(part.isalnum() and (part.islower() or part == "RAG") for i in ids for part in i.split("."))
 

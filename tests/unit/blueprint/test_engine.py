@@ -385,6 +385,15 @@ async def test_closing_the_walk_closes_the_step_that_speaks(turn: Build, state: 
     assert "End" not in state.done
 
 
+async def test_closing_the_walk_closes_a_closing_step_that_speaks(turn: Build) -> None:
+    lane = turn(Rescue=_speaker("Rescue", "a", "b"))
+    state = Walk(request_id="r1", ending=COMPLETE)
+    events = walk(lane, state, None, start=lane.rescue)
+    assert await anext(events) == _text("a")
+    await events.aclose()
+    assert state.closed == ["Rescue"]
+
+
 # ---- STEP events
 
 
