@@ -55,6 +55,12 @@ export class Answer {
     return { start, end, marker, number: marker.replace(/[^0-9]/g, "") || "·", source };
   }
 
+  /** What a mark stands behind: the words of its paragraph since the mark before. */
+  wordsBefore({ start }) {
+    const paragraph = this.text.slice(0, start).split(/\n\s*\n/).at(-1);
+    return paragraph.replace(/(?:\[\d+\]\s*)+$/, "").split(/\[\d+\]/).at(-1);
+  }
+
   /** The sources that the text cites, each once, by number: {number, source}. */
   get cited() {
     const byId = new Map();

@@ -22,7 +22,7 @@ const key = new Key(server, get("key"));
 const api = new Api(server, key);
 const panel = new Panel(get("panel"));
 const passage = new Passage(api, panel);
-const openSource = (source) => passage.open(source);
+const openSource = (source, words) => passage.open(source, words);
 const welcome = new Welcome(get("welcome"), {
   ask: (question) => composer.send(question),
   addDocuments: () => documents.show(),

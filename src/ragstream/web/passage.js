@@ -7,6 +7,8 @@ import { reflowed } from "./reflow.js";
 import { inWords } from "./words.js";
 
 const AROUND = 12_000; // characters shown on each side of the passage at first
+const FEWEST = 12; // letters that are looked for in a passage
+const MOST = 120; // words
 
 export class Passage {
   #api;
@@ -22,34 +24,53 @@ export class Passage {
     this.#panel = panel;
   }
 
-  /** Open a source of an answer at its passage, or a document at its beginning. */
-  async open(source) {
+  /**
+   * Open a source of an answer at its passage, or a document at its beginning.
+   *
+   * @param {object} source
+   * @param {string} [words] what the answer says; where the passage says it too, it is marked there
+   */
+  async open(source, words = "") {
     this.#wanted = source;
     const heading = { title: source.title, subtitle: place(source) };
     this.#panel.show("passage", heading, el("p", { class: "quiet" }, "Opening…"));
     let nodes;
     try {
       if (!source.document_id) throw new Error("Only this passage is known, not its document.");
-      nodes = this.#draw(await this.#api.documentText(source.document_id), source);
+      nodes = draw(await this.#api.documentText(source.document_id), source, words);
     } catch (error) {
       nodes = quoted(source, error);
     }
     if (this.#wanted !== source || this.#panel.content !== "passage") return; // closed, or another one meanwhile
     this.#panel.show("passage", heading, ...nodes);
-    document.getElementById("passage")?.scrollIntoView({ block: "start" });
+    (document.getElementById("said") ?? document.getElementById("passage"))?.scrollIntoView();
   }
+}
 
-  #draw(document, { start, end }) {
-    const text = withoutMarks(document.text);
-    if (start == null || end == null) return [page(reflowed(text.slice(0, 2 * AROUND)), ...rest(text, 2 * AROUND))];
-    const from = indexOf(text, start);
-    const to = indexOf(text, end);
-    const begin = Math.max(0, from - AROUND);
-    const shown = text.slice(begin, from) + MARK.open + text.slice(from, to) + MARK.close + text.slice(to, to + AROUND);
-    const [before, passage, after] = reflowed(shown).split(new RegExp(`[${MARK.open}${MARK.close}]`));
-    const mark = el("mark", { id: "passage" }, passage);
-    return [page(...earlier(text, begin), before, mark, after, ...rest(text, to + AROUND))];
+function draw(document, { start, end }, words) {
+  const text = withoutMarks(document.text);
+  if (start == null || end == null) return [page(reflowed(text.slice(0, 2 * AROUND)), ...rest(text, 2 * AROUND))];
+  const from = indexOf(text, start);
+  const to = indexOf(text, end);
+  const begin = Math.max(0, from - AROUND);
+  const shown = text.slice(begin, from) + MARK.open + text.slice(from, to) + MARK.close + text.slice(to, to + AROUND);
+  const [before, passage, after] = reflowed(shown).split(new RegExp(`[${MARK.open}${MARK.close}]`));
+  const marked = el("div", { id: "passage", class: "passage" }, ...said(passage.trim(), words));
+  return [page(...earlier(text, begin), before.trim(), marked, after.trim(), ...rest(text, to + AROUND))];
+}
+
+/** Mark in a passage what the answer says in the same words, in its whole or at its end. */
+function said(passage, words) {
+  const sentences = words.split(/(?<=[.!?])\s+/);
+  for (const wanted of [sentences, sentences.slice(-1)]) {
+    const parts = wanted.join(" ").match(/[\p{L}\p{N}]+/gu) ?? [];
+    if (parts.join("").length < FEWEST || parts.length > MOST) continue;
+    const found = new RegExp(`${parts.join("[^\\p{L}\\p{N}]+")}[.!?]*`, "iu").exec(passage);
+    if (!found) continue;
+    const end = found.index + found[0].length;
+    return [passage.slice(0, found.index), el("mark", { id: "said" }, found[0]), passage.slice(end)];
   }
+  return [passage];
 }
 
 /** Say where a source's passage is. */

@@ -27,7 +27,7 @@ function row({ label, number, outcome, duration_ms }, longest) {
     "li",
     {},
     el("span", { class: "number" }, `S${String(number).padStart(3, "0")}`),
-    el("span", { class: "label" }, label, outcome ? el("em", {}, ` ${outcome}`) : ""),
+    el("span", { class: "label", title: label }, label, outcome ? el("em", {}, ` ${outcome}`) : ""),
     el("span", { class: "track", "aria-hidden": "true" }, bar),
     el("span", { class: "time" }, duration(duration_ms)),
   );

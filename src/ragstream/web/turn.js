@@ -24,12 +24,15 @@ export class Turn {
 
   /**
    * @param {string} question
-   * @param {{openSource: (source: object) => void, askAgain: () => void}} actions
+   * @param {{openSource: (source: object, words?: string) => void, askAgain: () => void}} actions `words` are those
+   *   of the answer that rest on the source
    */
   constructor(question, { openSource, askAgain }) {
     this.question = question;
     this.#askAgain = askAgain;
-    this.#prose = new Prose(this.#text, (mark) => citation(mark, openSource));
+    this.#prose = new Prose(this.#text, (mark) =>
+      citation(mark, () => openSource(mark.source, this.answer.wordsBefore(mark))),
+    );
     this.#sources = new Sources(openSource);
     this.#body.append(this.#state, this.#thoughts, this.#text, this.#notice);
     const asked = el("div", { class: "question" }, el("h2", { class: "unseen" }, "Question"), el("p", {}, question));
@@ -103,9 +106,9 @@ export class Turn {
   }
 }
 
-function citation({ number, source }, openSource) {
-  const properties = { type: "button", class: "citation", title: source.title, "aria-label": `Source ${number}: ${source.title}` };
-  return el("button", { ...properties, onclick: () => openSource(source) }, number);
+function citation({ number, source: { title } }, onclick) {
+  const label = `Source ${number}: ${title}`;
+  return el("button", { type: "button", class: "citation", title, "aria-label": label, onclick }, number);
 }
 
 function copyButton(text) {

@@ -57,8 +57,9 @@ export function when(seconds) {
   return date.toLocaleDateString([], { day: "numeric", month: "short", year });
 }
 
-/** Say how long: "0.4 ms", "12 ms", "1.3 s". */
+/** Say how long: "<0.1 ms", "0.4 ms", "12 ms", "1.3 s". */
 export function duration(milliseconds) {
+  if (milliseconds < 0.1) return "<0.1 ms";
   if (milliseconds >= 1000) return `${(milliseconds / 1000).toFixed(1)} s`;
   return `${milliseconds < 10 ? milliseconds.toFixed(1) : Math.round(milliseconds)} ms`;
 }
