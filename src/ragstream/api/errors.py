@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -11,10 +10,11 @@ from starlette.responses import Response
 from ragstream.api.middleware import request_id
 from ragstream.delivery.problem import problem, problem_of_error
 from ragstream.errors import InvalidField, RagstreamError
+from ragstream.telemetry import get_logger
 
 __all__ = ["install"]
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 _CODES = {404: "not_found", 405: "method_not_allowed"}
 
 

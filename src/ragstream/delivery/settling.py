@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import aclosing
 
 import msgspec
-import structlog
 
 from ragstream.delivery.base import Answerer
 from ragstream.delivery.supervisor import Supervisor
@@ -13,10 +12,11 @@ from ragstream.errors import LeaseLost
 from ragstream.events import Answer, EventType, Interrupted, StreamEvent
 from ragstream.storage.base import Turns
 from ragstream.streamlog.base import LogStatus, StreamLog
+from ragstream.telemetry import get_logger
 
 __all__ = ["settle"]
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 
 async def settle(log: StreamLog, turns: Turns, answerer: Answerer, supervisor: Supervisor) -> int:

@@ -14,8 +14,6 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 
-import structlog
-
 from ragstream.delivery.base import AnswerRun
 from ragstream.errors import (
     AnswerStopped,
@@ -28,11 +26,11 @@ from ragstream.errors import (
 )
 from ragstream.events import EventError, EventType, StreamEvent, advance
 from ragstream.streamlog.base import StreamLog, Writer
-from ragstream.telemetry import Metrics
+from ragstream.telemetry import Metrics, get_logger
 
 __all__ = ["Supervisor"]
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 _CLOSING = 6.0  # seconds for a lane's closing steps, which bound themselves to five
 
 

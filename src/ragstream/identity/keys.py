@@ -6,15 +6,14 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 
-import structlog
-
 from ragstream.errors import Unauthorized
 from ragstream.identity.base import Credentials, Principal
 from ragstream.identity.urls import refuse_keys_in_url
+from ragstream.telemetry import get_logger
 
 __all__ = ["ApiKeys"]
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 _REFUSAL = "This needs a valid key: send it as Authorization: Bearer <key>."
 
 

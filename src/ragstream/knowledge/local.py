@@ -10,8 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-import structlog
-
 from ragstream.errors import RagstreamError, StorageUnavailable
 from ragstream.events import Passage
 from ragstream.knowledge.analyzer import question_terms
@@ -19,6 +17,7 @@ from ragstream.knowledge.base import Document, KnowledgeSize, Origin, ParsedDocu
 from ragstream.knowledge.blocking import run_blocking
 from ragstream.knowledge.projection import Projection
 from ragstream.knowledge.sqlite import DocumentStore
+from ragstream.telemetry import get_logger
 
 __all__ = ["LocalKnowledge"]
 
@@ -26,7 +25,7 @@ _TICK = 1.0  # seconds between two looks at whether the index is behind
 _PATIENCE = 30.0  # seconds that catch_up waits for another process that writes to the index
 _CANDIDATES = 4  # times as many chunks are looked at as passages are asked for
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 
 
 class LocalKnowledge:

@@ -13,16 +13,16 @@ from typing import Protocol
 from weakref import WeakValueDictionary
 
 import msgspec
-import structlog
 
 from ragstream.errors import CursorAhead, LeaseLost, NotFound, StoreError
 from ragstream.streamlog._live import LiveStream
 from ragstream.streamlog._writer import LocalWriter, Sink, repeated
 from ragstream.streamlog.base import LogStatus, Record
+from ragstream.telemetry import get_logger
 
 __all__ = ["LocalLog", "Store", "Stored"]
 
-_log = structlog.get_logger(__name__)
+_log = get_logger(__name__)
 _SWEEP_EVERY = 60.0  # seconds
 
 
