@@ -44,4 +44,4 @@ async def _ask(path: Path, count: int) -> None:
 
 
 def test_no_question_waits_for_seconds(tmp_path: Path) -> None:
-    uvloop.run(_ask(tmp_path / "app.db", 300))
+    uvloop.run(_ask(tmp_path / "app.db", 150))

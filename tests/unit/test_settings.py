@@ -213,7 +213,7 @@ def test_an_unknown_variable_is_refused_with_the_closest_name(
 
 def test_the_file_is_held_to_the_same(refusal: Callable[..., str]) -> None:
     Path(".env").write_text("RAGSTREAM_PROT=1\n")
-    assert refusal().startswith("'RAGSTREAM_PROT' (.env) is no setting: did you mean RAGSTREAM_PORT?")
+    assert refusal().startswith("RAGSTREAM_PROT (.env) is no setting: did you mean RAGSTREAM_PORT?")
     Path(".env").write_text("RAGSTREAM_PORT=x\n")
     assert refusal() == "RAGSTREAM_PORT (.env) is 'x': give a whole number from 0 to 65535."
     Path(".env").write_bytes(b"A=\xff\n")

@@ -102,9 +102,10 @@ def _refuse_unknown(names: list[str], source: str) -> None:
     known = [variable(name) for name in Settings.model_fields]
     for name in names:
         if name.upper().startswith(PREFIX) and name.upper() not in known:
+            shown = name if name.isidentifier() and len(name) <= _LONGEST else _short(name)
             close = difflib.get_close_matches(name.upper(), known, 1, 0.0)
             raise ConfigError(
-                f"{_short(name)} ({source}) is no setting: did you mean {close[0]}? If not, unset it."
+                f"{shown} ({source}) is no setting: did you mean {close[0]}? If not, unset it."
             )
 
 

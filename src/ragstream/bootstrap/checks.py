@@ -1,0 +1,115 @@
+"""What ``ragstream doctor`` tries: everything that a server would need, without changing anything."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from ragstream.errors import ConfigError, RagstreamError
+from ragstream.settings import Settings, prepare_data_dir
+
+__all__ = ["Check", "checks"]
+
+_PATIENCE = 10.0  # seconds for the provider to list its models
+_MOST = 12  # models named in a line
+
+
+class Check(NamedTuple):
+    """What was tried, how it went, and what there is to know or to do about it."""
+
+    what: str
+    state: Literal["ok", "note", "failed"]  # a note needs no attention
+    words: str
+
+
+async def checks(settings: Settings) -> AsyncIterator[Check]:
+    """Try one part after the other and say how each did."""
+    parts = (_data_folder, _stream_log, _database, _documents, _provider)
+    for part in parts:
+        what = part.__name__.strip("_").replace("_", " ")
+        try:
+            yield await part(settings, what)
+        except RagstreamError as error:
+            yield Check(what, "failed", str(error))
+
+
+async def _data_folder(settings: Settings, what: str) -> Check:
+    folder = settings.data_dir
+    if folder.exists():
+        return Check(what, "ok", f"{prepare_data_dir(settings)} can be written")
+    nearest = next(parent for parent in folder.absolute().parents if parent.exists())
+    if not os.access(nearest, os.W_OK):
+        raise ConfigError(f"{folder} cannot be made: {nearest} cannot be written; choose another --data-dir.")
+    return Check(what, "note", f"{folder} will be made by the first start")
+
+
+async def _stream_log(settings: Settings, what: str) -> Check:
+    from ragstream.streamlog._lock import FolderLock
+
+    if settings.stream_log == "memory":
+        return Check(what, "note", "in memory: answers under way end with the process")
+    if not (settings.data_dir / "log.db").exists():
+        return Check(what, "note", "will be made by the first start")
+    try:
+        FolderLock(settings.data_dir).release()
+    except ConfigError as held:
+        return Check(what, "note", f"a server is running: {held}")
+    return Check(what, "ok", "free: no server uses it")
+
+
+async def _database(settings: Settings, what: str) -> Check:
+    address = settings.app_database
+    if isinstance(address, Path) and not address.exists():
+        return Check(what, "note", f"{address} will be made by the first start")
+    from ragstream.storage.database import Database
+
+    database = Database(address)
+    try:
+        await database.start()
+    finally:
+        await database.aclose()
+    return Check(what, "ok", f"{database.name} answers")
+
+
+async def _documents(settings: Settings, what: str) -> Check:
+    if not (settings.data_dir / "knowledge.db").exists():
+        return Check(what, "note", "none yet: give some to ragstream serve or ragstream ingest")
+    from ragstream.knowledge.local import LocalKnowledge
+
+    knowledge = LocalKnowledge(settings.data_dir)
+    try:
+        await knowledge.start()
+        size = await knowledge.size()
+    finally:
+        await knowledge.aclose()
+    return Check(what, "ok", f"{size.documents} documents in {size.chunks} passages")
+
+
+async def _provider(settings: Settings, what: str) -> Check:
+    key, model = settings.openai_api_key, settings.model
+    if not (key or settings.openai_base_url or model):
+        return Check(what, "note", "none: answers quote the sentences of your documents")
+    from ragstream.llm import OpenAIProvider
+
+    provider = OpenAIProvider(
+        model,
+        api_key=key.get_secret_value() if key else None,
+        base_url=settings.openai_base_url,
+        connect_timeout=settings.connect_timeout,
+    )
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            offered = await provider.models()
+    except TimeoutError:
+        return Check(what, "failed", f"{provider.name} did not list its models within {_PATIENCE:g} s")
+    finally:
+        await provider.aclose()
+    some = ", ".join(offered[:_MOST]) + (", …" if len(offered) > _MOST else "")
+    if not model:
+        return Check(what, "failed", f"set RAGSTREAM_MODEL to one that {provider.name} offers: {some}")
+    if model not in offered:
+        return Check(what, "note", f"{provider.name} answers, but does not list {model}; it offers {some}")
+    return Check(what, "ok", f"{provider.name} offers {model}")
