@@ -67,6 +67,7 @@ class Service:
         )
         self.log = parts.log
         self.library = parts.library
+        self.turns = parts.stores.turns
         self.supervisor = Supervisor(parts.log, parts.metrics, deadline=parts.deadline)
         self._answerer = LaneAnswerer(drawn.lane("answer"), kit, options=parts.provider_options)
         self._parts = parts
