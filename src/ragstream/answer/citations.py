@@ -1,7 +1,8 @@
 """Citation markers in a text that is still arriving: found, checked and renumbered.
 
 Rule 1: a marker is ``[1]`` or ``[1, 2]``; the latter is said as ``[1][2]``: one citation, one span.
-Rule 2: markers are numbered by first use; a number that no source has is dropped.
+Rule 2: markers are numbered by first use; a number that no source has is dropped, with the blank after it if
+    there is one before it.
 Rule 3: text is held back only while it may be the beginning of a marker, and never beyond ``LONGEST``.
 Rule 4: in code, be it fenced or between backticks, a bracket is a bracket.
 
@@ -23,29 +24,42 @@ _SPECIAL = re.compile(r"[\[`~\n]")
 _MARKER = re.compile(r"\[ *[0-9]{1,3}(?: *[,;] *[0-9]{1,3})* *\]")
 _BEGINNING = re.compile(r"\[[0-9 ,;]*")
 _NUMBER = re.compile(r"[0-9]+")
+_BLANK = ("", " ", "\n")
 
 
 class CitationWriter:
     """Rewrite the markers of one answer; number ``n`` in the model's text means ``sources[n - 1]``."""
 
-    __slots__ = ("_code", "_held", "_length", "_numbers", "_sources")
+    __slots__ = ("_closing_up", "_code", "_held", "_kept", "_last", "_length", "_numbers", "_sources")
 
     def __init__(self, sources: Sequence[str]) -> None:
-        self._sources = tuple(sources)  # ids
+        self._sources = list(sources)  # ids
+        self._kept: tuple[dict[int, int], int] = ({}, 0)
         self.restart()
 
+    def add(self, sources: Sequence[str]) -> None:
+        """Number further sources on."""
+        self._sources += sources
+
+    def keep(self) -> None:
+        """Let ``restart`` come back to here."""
+        self._kept = (dict(self._numbers), self._length)
+
     def restart(self) -> None:
-        """Begin anew: what was written before is to be forgotten."""
-        self._numbers: dict[int, int] = {}  # the model's number -> the number said
+        """Begin anew: what was written before, and not kept, is to be forgotten."""
+        numbers, self._length = self._kept  # code points said
+        self._numbers = dict(numbers)  # the model's number -> the number said
         self._held = ""  # what may be the beginning of a marker
-        self._length = 0  # code points said
+        self._last = ""  # the last character said
+        self._closing_up = False  # a marker was dropped after a blank: another one would be too many
         self._code = _Code()
 
     def write(self, text: str) -> tuple[str, Sequence[Citation]]:
         """Take more of the model's text; return what can be said now, and the citations in it."""
-        if not self._held and _SPECIAL.search(text) is None:
+        if not self._held and not self._closing_up and _SPECIAL.search(text) is None:
             self._code.plain(text)
             self._length += len(text)
+            self._last = text[-1:] or self._last
             return text, ()
         return self._rewrite(text, last=False)
 
@@ -65,12 +79,19 @@ class CitationWriter:
         while at < len(text):
             special = _SPECIAL.search(text, at)
             piece = text[at : special.start() if special else len(text)] or text[at]
+            if self._closing_up:
+                self._closing_up = False
+                if piece[0] == " ":
+                    at += 1
+                    continue
             if piece == "[" and not self._code.bracket():
                 marker = _MARKER.match(text, at)
                 if marker and marker.end() - at <= LONGEST:
                     at = marker.end()
                     said.append(self._renumber(marker.group(), citations))
                     self._code.plain(said[-1])
+                    self._closing_up = not said[-1] and self._last in _BLANK
+                    self._last = said[-1][-1:] or self._last
                     continue
                 if not last and len(text) - at < LONGEST and _BEGINNING.fullmatch(text, at):
                     self._held = text[at:]
@@ -78,6 +99,7 @@ class CitationWriter:
             self._code.take(piece)
             said.append(piece)
             self._length += len(piece)
+            self._last = piece[-1]
             at += len(piece)
         return "".join(said), citations
 
@@ -171,19 +193,19 @@ def text_events(text: str, citations: Sequence[Citation], *, refusal: bool = Fal
         yield StreamEvent(type=EventType.CITATION, citation=citation)
 
 
-def as_written(text: str, citations: Sequence[Citation], sources: Sequence[str]) -> str:
-    """Return ``text`` with the numbers that its model knows: the inverse of renumbering."""
-    return _marked(text, citations, [f"[{sources.index(citation.source_id) + 1}]" for citation in citations])
+def as_written(text: str, citations: Sequence[Citation], sources: Sequence[str], *, start: int = 0) -> str:
+    """Return ``text`` from ``start`` on with the numbers that its model knows: the inverse of renumbering."""
+    known = [f"[{sources.index(citation.source_id) + 1}]" for citation in citations]
+    return _marked(text, citations, known, start)
 
 
 def without_markers(text: str, citations: Sequence[Citation]) -> str:
     """Return ``text`` without its markers, for a reader who cannot know what they meant."""
-    return _marked(text, citations, [""] * len(citations))
+    return _marked(text, citations, [""] * len(citations), 0)
 
 
-def _marked(text: str, citations: Sequence[Citation], markers: Sequence[str]) -> str:
+def _marked(text: str, citations: Sequence[Citation], markers: Sequence[str], at: int) -> str:
     pieces: list[str] = []
-    at = 0
     for citation, marker in zip(citations, markers, strict=True):
         pieces += (text[at : citation.start], marker)
         at = citation.end

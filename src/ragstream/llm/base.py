@@ -65,8 +65,17 @@ class Caller(Protocol):
     def policy(self) -> RetryPolicy: ...
 
     @property
+    def budget(self) -> float | None:
+        """The most that one answer may cost, in the currency of the prices; None: whatever it costs."""
+        ...
+
+    @property
     def model(self) -> str:
         """The model of the first provider."""
+        ...
+
+    def estimate(self, provider: Provider, request: ChatRequest) -> float | None:
+        """Return about what the request will cost with this provider; None where its price is not known."""
         ...
 
     def attempt(self, provider: Provider, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:

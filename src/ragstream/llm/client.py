@@ -20,7 +20,16 @@ from ragstream.llm.deadlines import Timeouts
 from ragstream.llm.generator import Answering, GeneratorProvider
 from ragstream.llm.guard import Guard
 from ragstream.llm.observing import LogObserver, Observer
-from ragstream.llm.policy import Attempt, RetryPolicy, check_budget, check_tools, decide, delay
+from ragstream.llm.policy import (
+    Attempt,
+    RetryPolicy,
+    affordable,
+    check_budget,
+    check_tools,
+    decide,
+    delay,
+    over_budget,
+)
 from ragstream.llm.prices import Price, estimate, price_of
 from ragstream.llm.tools import Toolbox, ToolLike
 from ragstream.llm.wire import read_messages
@@ -266,17 +275,8 @@ class LLMClient:
         budget = None if self.budget is None else self.budget - spent
         verdict = check_budget(estimates[0], estimates[1:], budget)
         if verdict == "no":
-            raise ProviderError(
-                f"The call would cost about {spent + (estimates[0] or 0):.4g}, "
-                f"which is more than the budget of {self.budget:.4g}",
-                code=ErrorCode.OVER_BUDGET,
-                provider=left[0].name,
-            )
-        place = 0
-        if verdict == "cheaper":
-            place = next(
-                n for n, guess in enumerate(estimates) if guess is not None and guess <= (budget or 0)
-            )
+            raise over_budget(left[0].name, estimates[0] or 0.0, budget or 0.0)
+        place = (affordable(estimates, budget) or 0) if verdict == "cheaper" else 0
         return left[place], requests[place]
 
     def estimate(self, provider: Provider, request: ChatRequest) -> float | None:

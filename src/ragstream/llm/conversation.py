@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from ragstream.errors import RagstreamError
@@ -20,7 +22,7 @@ from ragstream.llm.base import ChatRequest
 from ragstream.llm.continuation import Joint, continued
 from ragstream.llm.prices import add_usage
 
-__all__ = ["Conversation"]
+__all__ = ["Conversation", "tool_messages"]
 
 
 class Conversation:
@@ -75,9 +77,7 @@ class Conversation:
     def answer(self, results: list[ToolResult]) -> None:
         """Begin a new round: the model is given what its calls came to."""
         said = "".join(self._pieces)
-        called = Message(role="assistant", content=said or None, tool_calls=tuple(self.calls))
-        told = (Message(role="tool", tool_call_id=result.id, content=result.result) for result in results)
-        messages = (*self.request.messages, called, *told)
+        messages = (*self.request.messages, *tool_messages(said, self.calls, results))
         self.request = msgspec.structs.replace(self.request, messages=messages)
         self.rounds += 1
         self._before += said
@@ -105,3 +105,10 @@ class Conversation:
             return None
         self._pieces.append(text)
         return StreamEvent(type=EventType.TEXT_DELTA, text_delta=TextDelta(content=text))
+
+
+def tool_messages(said: str, calls: Sequence[ToolCall], results: Sequence[ToolResult]) -> tuple[Message, ...]:
+    """Return a round of tools as the model is told of it: what it said and called, and what came of it."""
+    called = Message(role="assistant", content=said or None, tool_calls=tuple(calls))
+    told = (Message(role="tool", tool_call_id=result.id, content=result.result) for result in results)
+    return (called, *told)

@@ -9,17 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ragstream.errors import CircuitOpen, ConfigError, ProviderError
+from ragstream.errors import CircuitOpen, ConfigError, ErrorCode, ProviderError
 
 __all__ = [
     "AfterDelta",
     "Attempt",
     "RetryPolicy",
     "Verdict",
+    "affordable",
     "check_budget",
     "check_tools",
     "decide",
     "delay",
+    "over_budget",
 ]
 
 AfterDelta = Literal["fail", "continue", "replace"]
@@ -69,6 +71,8 @@ def decide(attempts: Sequence[Attempt], policy: RetryPolicy, *, failover: bool =
         return "stop"
     if last.calling and policy.after_delta == "continue":
         return "stop"
+    if last.error.code == ErrorCode.TOOL_ROUNDS_EXCEEDED:  # our own limit: it would be that of others, too
+        return "stop"
     if failover:
         return "failover"
     return "same" if last.error.retryable and not isinstance(last.error, CircuitOpen) else "stop"
@@ -102,7 +106,26 @@ def check_budget(
     """
     if budget is None or estimate is None or estimate <= budget:
         return "yes"
-    return "cheaper" if any(other is not None and other <= budget for other in others) else "no"
+    return "no" if affordable(others, budget) is None else "cheaper"
+
+
+def affordable(estimates: Sequence[float | None], budget: float | None) -> int | None:
+    """Return the place of the first that is known to be within the budget, or None."""
+    within = (
+        place
+        for place, guess in enumerate(estimates)
+        if guess is not None and budget is not None and guess <= budget
+    )
+    return next(within, None)
+
+
+def over_budget(provider: str, estimate: float, budget: float) -> ProviderError:
+    """Return the refusal of a call for which ``budget`` is what is left."""
+    return ProviderError(
+        f"The next call would cost about {estimate:.4g}, and {max(budget, 0.0):.4g} is left of the budget",
+        code=ErrorCode.OVER_BUDGET,
+        provider=provider,
+    )
 
 
 def check_tools(calls: int, rounds: int, max_rounds: int) -> Literal["yes", "no", "exceeded"]:

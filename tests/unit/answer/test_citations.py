@@ -45,7 +45,7 @@ def cited(text: str, citations: Sequence[Citation]) -> list[tuple[str, str]]:
         ("Again [2] and [2, 2].", "Again [1] and [1].", ["s2", "s2"]),
         ("[1]", "[1]", ["s1"]),
         ("[ 1 ]", "[1]", ["s1"]),
-        ("Known [1, 9], unknown [7] and [0].", "Known [1], unknown  and .", ["s1"]),
+        ("Known [1, 9], unknown [7] and [0].", "Known [1], unknown and .", ["s1"]),
         ("[[1]]", "[[1]]", ["s1"]),
     ],
 )

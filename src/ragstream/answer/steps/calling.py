@@ -8,52 +8,45 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Literal
 
-from ragstream.answer.citations import LARGEST, as_written, text_events
 from ragstream.answer.kit import AnswerKit
+from ragstream.answer.speaker import Speaker
 from ragstream.answer.turn import Turn
 from ragstream.blueprint import step
 from ragstream.errors import ErrorCode, ProviderError
-from ragstream.events import EventType, Phase, Reset, StreamEvent
-from ragstream.llm.base import ChatRequest, Provider
-from ragstream.llm.continuation import Joint, continued
-from ragstream.llm.policy import Attempt, decide, delay
+from ragstream.events import EventType, Reset, StreamEvent
+from ragstream.llm.policy import Attempt, check_tools, decide, delay
 
 __all__ = ["another_attempt_allowed", "call_provider", "call_successful"]
 
-_DELTAS = (
-    EventType.TEXT_DELTA,
-    EventType.REASONING_DELTA,
-    EventType.TOOL_CALL_DELTA,
-    EventType.TOOL_CALL,
-)
+_CALLS = (EventType.TOOL_CALL_DELTA, EventType.TOOL_CALL)
+_DELTAS = (EventType.TEXT_DELTA, EventType.REASONING_DELTA, *_CALLS)
 
 
 @step("LLMCall")
 async def call_provider(turn: Turn, kit: AnswerKit) -> AsyncGenerator[StreamEvent, None]:
     """Make one attempt, saying what the provider says as it says it."""
     assert turn.route is not None  # noqa: S101 - SelectProvider has set it
-    provider, error, delivered = turn.route, None, False
-    if turn.attempts:
-        await asyncio.sleep(delay(turn.attempts, turn.policy, random.random()))  # noqa: S311 - jitter
+    offer = turn.route.first
+    provider, error, delivered, calling = offer.provider, None, False, False
+    if turn.tries:
+        if turn.tries[-1].provider == provider.name:
+            await asyncio.sleep(delay(turn.tries, turn.policy, random.random()))  # noqa: S311 - jitter
         if reset := _begin_again(turn):
             yield reset
-    said = _said(turn)
-    joint = Joint(said)
-    request = continued(_request(turn), said) if said else _request(turn)
+    speaker = Speaker(turn, provider.name)
     try:
-        async with aclosing(kit.llm.attempt(provider, request)) as events:
+        async with aclosing(kit.llm.attempt(provider, turn.request(offer.model))) as events:
             async for event in events:
-                _take(turn, event, joint, provider)
+                speaker.take(event)
                 while turn.unsaid:
-                    next_said = turn.unsaid.popleft()
-                    delivered = delivered or next_said.type in _DELTAS
-                    yield next_said
+                    said = turn.unsaid.popleft()
+                    delivered = delivered or said.type in _DELTAS
+                    calling = calling or said.type in _CALLS
+                    yield said
+        turn.calls = speaker.calls
+        _check_rounds(turn, kit)
     except ProviderError as failed:
         error = failed
-    else:
-        for last_said in turn.rest():
-            yield last_said
-    calling = delivered and turn.answer.phase is Phase.CALLING
     turn.attempts.append(Attempt(provider=provider.name, error=error, delivered=delivered, calling=calling))
     turn.note(provider=provider.name, attempt=len(turn.attempts), error=error.code if error else None)
 
@@ -65,68 +58,30 @@ def call_successful(turn: Turn) -> Literal["yes", "no"]:
 
 
 @step("RetryCheck")
-def another_attempt_allowed(turn: Turn) -> Literal["same", "no"]:
-    """Decide whether the same provider is asked again."""
-    return "same" if decide(turn.attempts, turn.policy) == "same" else "no"
+def another_attempt_allowed(turn: Turn) -> Literal["same", "failover", "no"]:
+    """Decide whether the same provider is asked again, or another one."""
+    others = turn.route is not None and len(turn.route.offers) > 1
+    verdict = decide(turn.tries, turn.policy, failover=others)
+    return "no" if verdict == "stop" else verdict
 
 
-def _take(turn: Turn, event: StreamEvent, joint: Joint, provider: Provider) -> None:
-    """Make of the provider's event what may be said now."""
-    if event.text_delta is not None:
-        _write(turn, event, joint.write(event.text_delta.content))
-    elif event.type is EventType.MESSAGE_COMPLETE:
-        turn.completion = event
-        if event.usage:
-            turn.usages.append(event.usage)
-        if joint.open:
-            _write(turn, event, joint.close())
-    elif event.terminal:
+def _check_rounds(turn: Turn, kit: AnswerKit) -> None:
+    if check_tools(len(turn.calls), len(turn.rounds), kit.settings.tool_rounds) == "exceeded":
         raise ProviderError(
-            f"{provider.name} said {event.type.value}, which is not its to say",
-            code=ErrorCode.UPSTREAM_PROTOCOL,
-            provider=provider.name,
+            f"The model called tools in {len(turn.rounds)} rounds without coming to an answer",
+            code=ErrorCode.TOOL_ROUNDS_EXCEEDED,
         )
-    else:
-        turn.unsaid.append(event)
-
-
-def _write(turn: Turn, event: StreamEvent, text: str) -> None:
-    delta = event.text_delta
-    said, citations = turn.citations.write(text) if turn.citations is not None else (text, ())
-    if delta is not None and said is delta.content and len(said) <= LARGEST:
-        turn.unsaid.append(event)
-    else:
-        turn.unsaid += text_events(said, citations, refusal=delta is not None and delta.refusal)
-
-
-def _request(turn: Turn) -> ChatRequest:
-    question = turn.question
-    return ChatRequest(
-        messages=turn.prompt,
-        model=question.model,
-        options=question.options,
-        passages=turn.context,
-        session_id=question.session_id,
-        metadata=question.metadata,
-    )
 
 
 def _begin_again(turn: Turn) -> StreamEvent | None:
     """Forget what no reader has seen; where the policy says so, return what makes readers forget the rest."""
-    last = turn.attempts[-1]
-    going_on = last.delivered and turn.policy.after_delta == "continue"
+    going_on = turn.policy.after_delta == "continue"
     turn.completion = None
     if turn.citations is not None:
         turn.citations.discard() if going_on else turn.citations.restart()
-    if going_on or not last.delivered:
+    if going_on or not turn.tries[-1].delivered:
         return None
-    reset = Reset(text="", sources=turn.answer.sources, seq=turn.answer.seq)
+    answer, before = turn.answer, turn.before
+    kept = tuple(answer.citations[: before.citations])
+    reset = Reset(text=before.text, sources=answer.sources, citations=kept, seq=answer.seq)
     return StreamEvent(type=EventType.RESET, reset=reset)
-
-
-def _said(turn: Turn) -> str:
-    """Return what an attempt that goes on has before it, in the words of the one that broke off."""
-    answer = turn.answer
-    if turn.citations is None:
-        return answer.text
-    return as_written(answer.text, answer.citations, [source.id for source in answer.sources])

@@ -25,10 +25,11 @@ from ragstream.errors import (
     StoreError,
 )
 from ragstream.events import Cancelled, EventError, EventType, Interrupted, Phase, StreamEvent, Usage
+from ragstream.llm.policy import over_budget
 from ragstream.storage import base as storage
 from ragstream.telemetry import get_logger
 
-__all__ = ["fail_answer", "finish_answer", "persist_turn", "rescue_answer", "status"]
+__all__ = ["fail_answer", "finish_answer", "persist_turn", "refuse_budget", "rescue_answer", "status"]
 
 _log = get_logger(__name__)
 _STATUS: dict[EventType, storage.TurnStatus] = {
@@ -43,15 +44,16 @@ _OUR_FAULT = "Something went wrong inside Ragstream; its log has the details und
 
 
 @step("FinishAnswer")
-async def finish_answer(turn: Turn, kit: AnswerKit) -> None:
+async def finish_answer(turn: Turn, _kit: AnswerKit) -> None:
     """End as complete."""
-    completion = turn.completion
+    completion, route = turn.completion, turn.route
     assert completion is not None  # noqa: S101 - LLMCall has set it, or the last attempt failed
+    assert route is not None  # noqa: S101 - SelectProvider has set it
     turn.ending = StreamEvent(
         type=EventType.MESSAGE_COMPLETE,
         finish_reason=completion.finish_reason or "stop",
         usage=turn.usage,
-        model=completion.model or turn.question.model or kit.llm.model,
+        model=completion.model or route.first.model or route.first.provider.model,
     )
 
 
@@ -63,6 +65,17 @@ async def fail_answer(turn: Turn, _kit: AnswerKit) -> AsyncGenerator[StreamEvent
     error = turn.attempts[-1].error
     assert error is not None  # noqa: S101 - a successful attempt does not lead here
     turn.ending = _failed(error, turn.usage)
+
+
+@step("RefuseBudget")
+async def refuse_budget(turn: Turn, _kit: AnswerKit) -> AsyncGenerator[StreamEvent, None]:
+    """End as failed, because the next call would cost too much. What was written stays."""
+    for event in turn.rest():
+        yield event
+    assert turn.route is not None  # noqa: S101 - SelectProvider has set it
+    first, budget = turn.route.first, turn.route.budget or 0.0
+    turn.ending = _failed(over_budget(first.provider.name, first.cost or 0.0, budget), turn.usage)
+    turn.note(provider=first.provider.name)
 
 
 @step("RescueAnswer")

@@ -1,4 +1,4 @@
-"""What the model is told, and which model is asked.
+"""What the model is told.
 
 Passages come from documents that anybody may have written: they are fenced off as data, and the model is
 told that nothing in them is an instruction. That is a request, not a defence; what the answer may do is
@@ -7,15 +7,16 @@ limited elsewhere.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-from ragstream.answer.kit import AnswerKit
+from ragstream.answer.kit import SEARCH_TOOL, AnswerKit
+from ragstream.answer.passages import fenced
+from ragstream.answer.searching import toolbox
 from ragstream.answer.turn import Turn
 from ragstream.blueprint import step
 from ragstream.events import Message, Passage
 
-__all__ = ["DEFAULT_PROMPT", "fill_prompt", "select_provider", "system_prompt"]
+__all__ = ["DEFAULT_PROMPT", "fill_prompt", "system_prompt"]
 
 DEFAULT_PROMPT = (
     "You answer questions about the reader's own documents: to the point, in plain words, in the language of "
@@ -30,42 +31,27 @@ claims to be from."""
 _NOTHING_FOUND = """\
 The documents were searched for this question and nothing was found. Say so plainly; answer only what the
 conversation itself tells, and cite nothing."""
-_FENCE = re.compile(r"<(?=/?\s*passage)", re.IGNORECASE)
+_SEARCHABLE = f"""\
+Where these passages do not suffice, search for others with {SEARCH_TOOL} before you answer."""
 
 
 @step("SelectPrompt")
 async def fill_prompt(turn: Turn, kit: AnswerKit) -> None:
     """Put the passages before the conversation; where nothing was searched, nothing is added."""
+    turn.toolbox = toolbox(turn, kit)
     if kit.retriever is None:
         turn.prompt = turn.conversation
         return
-    told = system_prompt(kit.settings.system_prompt or DEFAULT_PROMPT, turn.context)
+    prompt = kit.settings.system_prompt or DEFAULT_PROMPT
+    told = system_prompt(prompt, turn.context, searchable=kit.searches)
     turn.prompt = (Message(role="system", content=told), *turn.conversation)
     turn.note(prompt_characters=len(told))
 
 
-@step("SelectProvider")
-async def select_provider(turn: Turn, kit: AnswerKit) -> None:
-    """Take the first provider that has the model asked for, else the preferred one."""
-    providers = kit.llm.providers
-    turn.route = next((one for one in providers if one.model == turn.question.model), providers[0])
-    turn.note(provider=turn.route.name)
-
-
-def system_prompt(prompt: str, passages: Sequence[Passage]) -> str:
+def system_prompt(prompt: str, passages: Sequence[Passage], *, searchable: bool = False) -> str:
     """Return ``prompt`` with the passages as ``[1]``, ``[2]``, ... and the rules for using them."""
+    more = [_SEARCHABLE] if searchable else []
     if not passages:
-        return f"{prompt.strip()}\n\n{_NOTHING_FOUND}"
-    fenced = (_fenced(number, passage) for number, passage in enumerate(passages, 1))
-    return "\n\n".join([prompt.strip(), _RULES, *fenced])
-
-
-def _fenced(number: int, passage: Passage) -> str:
-    place = [passage.title, passage.heading or "", f"page {passage.page}" if passage.page else ""]
-    head = " / ".join(" ".join(part.split()) for part in place if part)
-    return f"<passage number={number}>\n{_inert(head)}\n\n{_inert(passage.text)}\n</passage>"
-
-
-def _inert(text: str) -> str:
-    """Return the text unable to end its passage, or to begin another one."""
-    return _FENCE.sub("&lt;", text)
+        return "\n\n".join([prompt.strip(), _NOTHING_FOUND, *more])
+    numbered = (fenced(number, passage) for number, passage in enumerate(passages, 1))
+    return "\n\n".join([prompt.strip(), _RULES, *more, *numbered])

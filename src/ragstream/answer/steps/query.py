@@ -8,12 +8,14 @@ from contextlib import aclosing
 
 from ragstream.answer.citations import without_markers
 from ragstream.answer.kit import AnswerKit
+from ragstream.answer.route import preferred
 from ragstream.answer.turn import Turn
 from ragstream.answer.words import carried_over
 from ragstream.blueprint import step
 from ragstream.errors import ProviderError
 from ragstream.events import Message
 from ragstream.llm.base import ChatRequest
+from ragstream.llm.policy import check_budget
 from ragstream.storage import base as storage
 
 __all__ = ["extract_query", "rewrite_query"]
@@ -73,7 +75,7 @@ def _recalled(rows: Sequence[storage.Turn], budget: int) -> list[Message]:
 
 
 async def _rewritten(turn: Turn, kit: AnswerKit) -> str:
-    """Ask the model for the query; "" where it fails, hesitates or answers instead."""
+    """Ask the model for the query; "" where it fails, hesitates, answers instead, or costs too much."""
     recent = [message for message in turn.conversation if message.role in ("user", "assistant")][-_RECENT:]
     told = "\n".join(f"{message.role}: {message.text}" for message in recent)
     request = ChatRequest(
@@ -81,11 +83,14 @@ async def _rewritten(turn: Turn, kit: AnswerKit) -> str:
         model=turn.question.model,
         session_id=turn.question.session_id,
     )
+    provider = preferred(kit.llm.providers, turn.question.model)
+    if check_budget(kit.llm.estimate(provider, request), (), kit.llm.budget) == "no":
+        return ""
     written = ""
     try:
         async with (
             asyncio.timeout(kit.settings.rewrite_seconds),
-            aclosing(kit.llm.attempt(kit.llm.providers[0], request)) as events,
+            aclosing(kit.llm.attempt(provider, request)) as events,
         ):
             async for event in events:
                 if event.text_delta:
