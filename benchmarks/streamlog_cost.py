@@ -2,9 +2,9 @@
 
     python benchmarks/streamlog_cost.py [--streams 100] [--rate 50] [--tokens 200]
 
-Each stream says its tokens at the given rate to one reader. The CPU time of the whole process is divided by the
-tokens, less what the same producers cost without a log. A second line says everything at once: what the log
-takes when nothing has to be waited for.
+Each stream says its tokens to one reader. "Paced" is at the given rate: the CPU time of the process, less
+what the same producers cost without a log, divided by the tokens. "At once" is as fast as they can say them,
+nothing subtracted.
 """
 
 from __future__ import annotations

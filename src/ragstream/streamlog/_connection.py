@@ -60,7 +60,7 @@ class Connection:
     async def aclose(self) -> None:
         """Finish what was asked for, then disconnect."""
         await self._worker.run(self._disconnect)
-        await self._worker.aclose()
+        self._worker.stop()
 
     def _connected(self) -> sqlite3.Connection:
         if self._handle is None:

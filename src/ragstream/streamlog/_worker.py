@@ -73,12 +73,9 @@ class Worker:
             await self._until_noticed(job)
         return job.outcome()
 
-    async def aclose(self) -> None:
-        """Finish what was asked for, then end the thread."""
+    def stop(self) -> None:
+        """End the thread, once it has done what was asked for."""
         self._jobs.put(None)
-        while self._thread.is_alive():
-            self._thread.join(_PAUSE)
-            await asyncio.sleep(_EVERY)
 
     async def _until_noticed(self, job: _Job[Any]) -> None:
         loop = asyncio.get_running_loop()

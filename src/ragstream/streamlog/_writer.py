@@ -72,7 +72,7 @@ class LocalWriter:
         self._seq += 1
         record = Record(self._seq, _NAMES[event.type], data)
         stream.push(record)
-        self._sink.submit(stream, record, urgent=self._seq == 1 or self._is_first_word(event))
+        self._sink.submit(stream, record, urgent=self._is_first_word(event) or self._seq == 1)
         return record.seq
 
     async def room(self) -> None:

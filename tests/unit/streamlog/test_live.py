@@ -1,0 +1,57 @@
+"""What a stream keeps in memory, and whom it wakes."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ragstream.streamlog import Record
+from ragstream.streamlog._live import LiveStream, page
+
+
+def _say(stream: LiveStream, *contents: bytes) -> None:
+    for content in contents:
+        record = Record(stream.acked + 1, "text_delta", content)
+        stream.push(record)
+        stream.acknowledge(record)
+
+
+def test_old_records_are_left_to_the_store() -> None:
+    stream = LiveStream("s", "ann", keep=1000)
+    _say(stream, *[b"x" * 100] * 10)
+    assert (stream.base, len(stream.tail(0))) == (0, 10)
+    _say(stream, b"x" * 100)
+    assert (stream.base, stream.acked) == (6, 11)
+    assert [record.seq for record in stream.tail(8)] == [9, 10, 11]
+
+
+def test_what_is_not_acknowledged_is_never_left_to_the_store() -> None:
+    stream = LiveStream("s", "ann", keep=100)
+    records = [Record(seq, "text_delta", b"x" * 100) for seq in (1, 2, 3)]
+    for record in records:
+        stream.push(record)
+    stream.acknowledge(records[0])
+    assert stream.tail(stream.base) == ()
+    stream.acknowledge(records[1])
+    stream.acknowledge(records[2])
+    assert stream.base <= 3
+
+
+def test_a_page_is_bounded_and_never_empty() -> None:
+    small, large = Record(1, "text_delta", b"x" * 100_000), Record(2, "text_delta", b"x" * 1_000_000)
+    assert page([large, small]) == (large,)
+    assert page([small] * 5) == (small,) * 3
+    assert page([]) == ()
+
+
+async def test_cancelled_readers_leave_nothing_behind() -> None:
+    stream = LiveStream("s", "ann")
+    waiting = [asyncio.create_task(stream.changed()) for _ in range(3)]
+    await asyncio.sleep(0)
+    for task in waiting[:2]:
+        task.cancel()
+    await asyncio.wait(waiting[:2])
+    assert len(stream._waiting) == 1
+    _say(stream, b"x")
+    async with asyncio.timeout(10):
+        await waiting[2]
+    assert not stream._waiting
