@@ -6,6 +6,8 @@ import ast
 import importlib
 import json
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import AsyncGenerator, Iterator
 from functools import cache
@@ -13,7 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from typer.testing import CliRunner
 
+import ragstream.cli
 from ragstream import ChatRequest, Ragstream
 from ragstream.settings import Settings, variable
 
@@ -105,6 +109,28 @@ def test_make_targets_exist(path: Path) -> None:
     commands += re.findall(r"`([^`\n]+)`", _prose(path))
     named = {target for text in commands for target in re.findall(r"\bmake ([a-z-]+)", text)}
     assert named <= targets
+
+
+@cache
+def _help(command: str) -> str:
+    shown = CliRunner().invoke(ragstream.cli.app, [command, "--help"], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0, f"there is no command {command!r}"
+    return shown.output
+
+
+@pytest.mark.parametrize("path", PAGES, ids=_name)
+def test_commands_and_their_options_exist(path: Path) -> None:
+    written = "\n".join(block.text for block in _blocks(path, "sh", "ini"))
+    inline = "\n".join(re.findall(r"`([^`\n]+)`", _prose(path)))
+    for line in re.findall(r"(?:^|/|= )ragstream ([a-z]+.*)$", f"{written}\n{inline}", re.MULTILINE):
+        command, *words = line.split()
+        for option in (word.partition("=")[0] for word in words if word.startswith("--")):
+            assert option in _help(command), line
+        assert _help(command)
+
+
+def test_quoted_help_is_current() -> None:
+    subprocess.run([sys.executable, ROOT / "scripts/docs.py", "--check"], check=True)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=_name)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import IO
 
 import httpx
 import pytest
@@ -25,27 +28,31 @@ def serving() -> Serving:
 
 @contextmanager
 def _serving(command: list[str], folder: Path) -> Iterator[httpx.Client]:
-    server = subprocess.Popen(
-        [*command, "--port", "0"], cwd=folder, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        with httpx.Client(base_url=_address(server), timeout=SECONDS) as client:
-            _wait_until_all_is_read(client)
-            yield client
-    finally:
-        server.terminate()
-        said = server.communicate(timeout=SECONDS)[1]
-    assert server.returncode == 0, said
+    with tempfile.TemporaryFile("w+") as said:  # not a pipe: nobody reads it while the server logs
+        server = subprocess.Popen(
+            [*command, "--port", "0"], cwd=folder, stdin=subprocess.DEVNULL, stderr=said
+        )
+        try:
+            with httpx.Client(base_url=_address(server, said), timeout=SECONDS) as client:
+                _wait_until_all_is_read(client)
+                yield client
+        finally:
+            server.terminate()
+            code = server.wait(SECONDS)
+        assert code == 0, _read(said)
 
 
-def _address(server: subprocess.Popen[str]) -> str:
-    assert server.stderr is not None
-    said = ""
-    for line in server.stderr:
-        if found := re.search(r"http://\S+", line):
-            return found.group()
-        said += line
-    raise AssertionError(f"the server ended: {said}")
+def _address(server: subprocess.Popen[bytes], said: IO[str]) -> str:
+    deadline = time.monotonic() + SECONDS
+    while not (found := re.search(r"http://\S+", _read(said))):
+        assert server.poll() is None, _read(said)
+        assert time.monotonic() < deadline, "the server said no address"
+        time.sleep(0.05)
+    return found.group()
+
+
+def _read(said: IO[str]) -> str:
+    return os.pread(said.fileno(), 1 << 20, 0).decode()  # leaves the place where the server writes alone
 
 
 def _wait_until_all_is_read(client: httpx.Client) -> None:
