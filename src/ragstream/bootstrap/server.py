@@ -20,6 +20,7 @@ import uvicorn
 
 from ragstream.bootstrap import wiring
 from ragstream.bootstrap.models import require_model
+from ragstream.bootstrap.paths import require_paths
 from ragstream.bootstrap.service import Service
 from ragstream.errors import ConfigError
 from ragstream.settings import Settings
@@ -45,9 +46,7 @@ def run(settings: Settings, paths: Sequence[Path]) -> None:
         ConfigError: a path, the port or the data directory cannot be used.
     """
     configure_logging(form=settings.log_format, level=settings.log_level)
-    for path in paths:
-        if not path.exists():
-            raise ConfigError(f"There is no {path}; give folders or files that exist.")
+    require_paths(paths)
     require_model(settings)
     listener = _listen(settings.host, settings.port)
     service = wiring.server(settings, paths)

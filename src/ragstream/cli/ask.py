@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ask"]
 
+_INTERRUPTED = 130  # what a shell expects of a program that Ctrl-C ended
+
 
 def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.")],
@@ -36,9 +38,11 @@ def ask(
     Sources stand below the answer as footnotes.
     """
     from ragstream.bootstrap.models import require_model
+    from ragstream.bootstrap.paths import require_paths
     from ragstream.settings import load
 
     settings = load({"data_dir": data_dir} if data_dir else {})
+    require_paths(paths or [])
     require_model(settings)
     sys.exit(asyncio.run(_ask(settings, question, paths or [], _print_json if as_json else _print_text)))
 
@@ -64,7 +68,13 @@ async def _ask(settings: Settings, question: str, paths: list[Path], show: Show)
                     show(record.event, answer)
     finally:
         await desk.aclose()
-    return 0 if answer.ending is not None and answer.ending.type == "message_complete" else 1
+    return _exit_code(answer.ending)
+
+
+def _exit_code(ending: StreamEvent | None) -> int:
+    if ending is not None and ending.cancelled is not None:
+        return _INTERRUPTED
+    return 0 if ending is not None and ending.type == "message_complete" else 1
 
 
 def _print_json(event: StreamEvent, answer: Answer) -> None:  # noqa: ARG001
