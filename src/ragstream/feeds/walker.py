@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -22,6 +23,7 @@ from ragstream.feeds.base import FailedFile
 __all__ = ["Found", "SourceFile", "find_files"]
 
 _LEADS_NOWHERE = (errno.ENOENT, errno.ELOOP)  # of a link
+_FOLDER_END = "ps_d"  # a group in pathspec's regular expressions
 _IGNORE = ".gitignore"
 _UNSETTLED = 2.0  # seconds in which a file may change again without a new time: its stamp is not trusted
 
@@ -168,10 +170,30 @@ def _ignored(location: str, rules: Sequence[_Rules], *, is_folder: bool) -> bool
     """Whether the rules exclude it: the innermost file that says something about it decides."""
     for each in reversed(rules):
         path = os.path.relpath(location, each.folder).replace(os.sep, "/")
-        verdict = each.spec.check_file(path + "/" if is_folder else path).include
+        verdict = _verdict(each.spec, path + "/" if is_folder else path)
         if verdict is not None:
             return verdict
     return False
+
+
+def _verdict(spec: GitIgnoreSpec, path: str) -> bool | None:
+    """Return what the last pattern says that matches the path itself, or None.
+
+    The spec's own methods let a pattern that matches a folder speak for all that is in it. Git does not: what
+    is in an excluded folder is never looked at, and "!folder/" brings nothing back that is in the folder.
+    """
+    for pattern in reversed(spec.patterns):
+        if pattern.regex is not None and _matches(pattern.regex, path):
+            return pattern.include
+    return None
+
+
+def _matches(pattern: re.Pattern[str], path: str) -> bool:
+    """Whether a pattern matches a path to its end, which is "/" for a folder and then the pattern's group."""
+    if _FOLDER_END not in pattern.groupindex:  # "*", and "folder/**" for all in it but not itself
+        match = pattern.search(path)
+        return match is not None and not (match.end() == len(path) and path.endswith("/"))
+    return any(match.end(_FOLDER_END) in (-1, len(path)) for match in pattern.finditer(path))
 
 
 def _below(location: str, folders: Sequence[str]) -> bool:
