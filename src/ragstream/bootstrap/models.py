@@ -19,7 +19,7 @@ def require_model(settings: Settings) -> None:
     Raises:
         ConfigError: there is a key or an address of a provider, but no model.
     """
-    if settings.model or not (settings.openai_api_key or settings.openai_base_url):
+    if settings.has_model or not (settings.openai_api_key or settings.openai_base_url):
         return
     name = "OPENAI_API_KEY" if settings.openai_api_key else "OPENAI_BASE_URL"
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from importlib import resources
 from importlib.metadata import version
@@ -18,6 +18,7 @@ from ragstream.bootstrap.resources import opened, reading, started, talking
 from ragstream.bootstrap.service import Parts, Service
 from ragstream.bootstrap.stores import database_stores, memory_stores
 from ragstream.delivery.settings import DeliverySettings
+from ragstream.errors import ConfigError
 from ragstream.feeds import FeedsKit, Ingest, Progress
 from ragstream.identity.base import Authenticator
 from ragstream.identity.hosts import LOOPBACK, Hosts
@@ -26,8 +27,8 @@ from ragstream.identity.local import LocalMode
 from ragstream.knowledge._jobs import Limits
 from ragstream.knowledge.local import LocalKnowledge
 from ragstream.knowledge.parsing import SubprocessParser
-from ragstream.llm import Caller, LLMClient, OpenAIProvider, Provider, Timeouts
-from ragstream.settings import Settings, prepare_data_dir
+from ragstream.llm import Caller, LLMClient, OpenAIProvider, Price, Provider, RetryPolicy, Timeouts
+from ragstream.settings import NamedProvider, Settings, look_up, prepare_data_dir
 from ragstream.streamlog.base import StreamLog
 from ragstream.streamlog.memory import MemoryLog
 from ragstream.streamlog.sqlite import SQLiteLog
@@ -141,19 +142,44 @@ def _caller(settings: Settings) -> Caller:
         between_tokens=settings.token_timeout,
         total=settings.answer_deadline,
     )
-    return LLMClient(providers=[_provider(settings)], timeouts=timeouts)
+    return LLMClient(
+        providers=_providers(settings),
+        policy=RetryPolicy(after_delta=settings.after_delta),
+        timeouts=timeouts,
+        prices=dict(_prices(settings.providers)),
+        budget=settings.budget,
+    )
 
 
-def _provider(settings: Settings) -> Provider:
+def _providers(settings: Settings) -> list[Provider]:
+    if settings.providers:
+        return [_named(one, settings.connect_timeout) for one in settings.providers]
     if not settings.model:
-        return ExtractiveAnswerer()
+        return [ExtractiveAnswerer()]
     key = settings.openai_api_key
-    return OpenAIProvider(
+    provider = OpenAIProvider(
         settings.model,
         api_key=key.get_secret_value() if key else None,
         base_url=settings.openai_base_url,
         connect_timeout=settings.connect_timeout,
     )
+    return [provider]
+
+
+def _named(one: NamedProvider, connect_timeout: float) -> Provider:
+    key = one.api_key.get_secret_value() if one.api_key else None
+    if one.api_key_env and not (key := look_up(one.api_key_env)):
+        raise ConfigError(f"RAGSTREAM_PROVIDERS: {one.title} takes its key from {one.api_key_env}: set that.")
+    return OpenAIProvider(
+        one.model, api_key=key, base_url=one.base_url, name=one.title, connect_timeout=connect_timeout
+    )
+
+
+def _prices(providers: Sequence[NamedProvider]) -> Iterator[tuple[str, Price]]:
+    for one in providers:
+        if one.input_price is not None and one.output_price is not None:
+            price = Price(prompt=one.input_price, completion=one.output_price, cached=one.cached_price)
+            yield f"{one.title}/{one.model}", price
 
 
 def _authenticator(settings: Settings) -> Authenticator:
@@ -168,13 +194,14 @@ def _answers(settings: Settings) -> AnswerSettings:
         retrieval_limit=settings.retrieval_limit,
         context_budget=settings.context_budget,
         follow_ups=_follow_ups(settings),
+        search_tool=settings.has_model and "search_tool" in settings.features,
     )
 
 
 def _follow_ups(settings: Settings) -> FollowUps:
     if "follow_ups" not in settings.features:
         return "off"
-    return "model" if settings.model and "follow_up_rewrite" in settings.features else "terms"
+    return "model" if settings.has_model and "follow_up_rewrite" in settings.features else "terms"
 
 
 def _delivery(settings: Settings) -> DeliverySettings:

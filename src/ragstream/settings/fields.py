@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ragstream.errors import ConfigError
 from ragstream.identity.hosts import LOOPBACK, is_loopback
 from ragstream.settings import parsing
+from ragstream.settings.providers import NamedProvider, parse_providers
 
 __all__ = ["PREFIX", "Settings"]
 
@@ -30,10 +31,11 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "openai_api_key": parsing.check_key,
     "openai_base_url": parsing.check_url,
     "provider_options": parsing.parse_names,
+    "providers": parse_providers,
     "sample_questions": parsing.parse_lines,
 }
 
-_CHOICES = ("compression", "log_format", "log_level", "sqlite_synchronous", "stream_log")
+_CHOICES = ("after_delta", "compression", "log_format", "log_level", "sqlite_synchronous", "stream_log")
 
 
 def _setting(
@@ -148,6 +150,28 @@ class Settings(BaseSettings):
         "The address of an OpenAI-compatible provider; without it, OpenAI's own.",
         env="OPENAI_BASE_URL",
     )
+    providers: tuple[NamedProvider, ...] = _setting(
+        "Answers",
+        (),
+        "a JSON list of objects with base_url and model, and if need be name, api_key or api_key_env, "
+        "input_price, output_price, cached_price",
+        "Several providers instead of the one above, in the order in which they are asked. `api_key_env` "
+        "names a variable that holds the key; prices are for a million tokens.",
+    )
+    budget: float | None = _setting(
+        "Answers",
+        None,
+        _ABOVE_ZERO,
+        "The most that one answer may be estimated to cost, in the currency of the prices.",
+        gt=0,
+    )
+    after_delta: Literal["fail", "continue", "replace"] = _setting(
+        "Answers",
+        "fail",
+        "fail, continue or replace",
+        "When a provider fails in the middle of an answer: `fail` ends it, `continue` lets another attempt "
+        "go on from there, `replace` takes back what was said and answers anew.",
+    )
     provider_options: tuple[str, ...] = _setting(
         "Answers",
         (),
@@ -177,9 +201,9 @@ class Settings(BaseSettings):
     )
     features: frozenset[str] = _setting(
         "Answers",
-        frozenset(parsing.FEATURES),
+        parsing.ON_AT_FIRST,
         f"some of {', '.join(parsing.FEATURES)}, with commas, each with a minus to switch it off",
-        "Optional steps. All are on; `-name` switches one off. "
+        "Optional steps. `name` switches one on, `-name` off. "
         + "; ".join(f"`{name}`: {what}" for name, what in parsing.FEATURES.items())
         + ".",
     )
@@ -305,6 +329,11 @@ class Settings(BaseSettings):
         return (*LOOPBACK, *self.allowed_hosts)
 
     @property
+    def has_model(self) -> bool:
+        """Whether a model writes the answers."""
+        return bool(self.model or self.providers)
+
+    @property
     def prompt(self) -> str:
         """The system prompt, from wherever it was given; empty: our own."""
         return _read(self.system_prompt_file) if self.system_prompt_file else self.system_prompt
@@ -352,6 +381,12 @@ class Settings(BaseSettings):
             raise ConfigError(
                 f"RAGSTREAM_WORKERS is {self.workers}, but the {self.stream_log} log serves one process, and "
                 "several need the Redis log: set RAGSTREAM_WORKERS=1."
+            )
+        if self.model and self.providers:
+            raise ConfigError("Of RAGSTREAM_MODEL and RAGSTREAM_PROVIDERS, set only one.")
+        if self.budget is not None and all(one.input_price is None for one in self.providers):
+            raise ConfigError(
+                "RAGSTREAM_BUDGET needs prices: give input_price and output_price in RAGSTREAM_PROVIDERS."
             )
         if self.system_prompt and self.system_prompt_file:
             raise ConfigError("Of RAGSTREAM_SYSTEM_PROMPT and RAGSTREAM_SYSTEM_PROMPT_FILE, set only one.")

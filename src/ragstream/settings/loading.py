@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from ragstream.errors import ConfigError
 from ragstream.settings.fields import PREFIX, Settings
 
-__all__ = ["Source", "load", "origins", "prepare_data_dir", "variable"]
+__all__ = ["Source", "load", "look_up", "origins", "prepare_data_dir", "variable"]
 
 Source = Literal["flag", "environment", ".env", "default"]
 
@@ -44,6 +44,11 @@ def load(flags: Mapping[str, object] = _NO_FLAGS) -> Settings:
         raise ConfigError(_words(error, sources)) from None
     settings._origins.update(sources)  # noqa: SLF001 - the one who makes them says where they came from
     return settings
+
+
+def look_up(name: str) -> str | None:
+    """Return a variable that another setting names, from the environment or ``.env``."""
+    return os.environ.get(name) or _read_dotenv().get(name)
 
 
 def origins(settings: Settings) -> Mapping[str, Source]:
@@ -104,9 +109,7 @@ def _refuse_unknown(names: list[str], source: str) -> None:
         if name.upper().startswith(PREFIX) and name.upper() not in known:
             shown = name if name.isidentifier() and len(name) <= _LONGEST else _short(name)
             close = difflib.get_close_matches(name.upper(), known, 1, 0.0)
-            raise ConfigError(
-                f"{shown} ({source}) is no setting: did you mean {close[0]}? If not, unset it."
-            )
+            raise ConfigError(f"{shown} ({source}) is no setting: did you mean {close[0]}? If not, unset it.")
 
 
 def _words(error: ValidationError, sources: Mapping[str, Source]) -> str:

@@ -54,7 +54,7 @@ def _default(field: FieldInfo) -> str:
         case bool():
             return f"`{str(field.default).lower()}`"
         case frozenset():
-            return "all of them"
+            return f"`{','.join(sorted(field.default))}`"
         case float():
             return f"`{field.default:g}`"
         case _:

@@ -14,22 +14,26 @@ from ragstream.identity.hosts import parse_host, parse_origin
 
 __all__ = [
     "FEATURES",
+    "ON_AT_FIRST",
     "check_database",
     "check_key",
     "check_url",
     "parse_features",
     "parse_headers",
     "parse_hosts",
+    "parse_json",
     "parse_keys",
     "parse_lines",
     "parse_names",
     "parse_origins",
 ]
 
-FEATURES = {  # what may be switched, and what it does; all of them are on at first
+FEATURES = {  # what may be switched, and what it does
     "follow_ups": "a question that leans on earlier ones is searched for together with them",
     "follow_up_rewrite": "the model, where there is one, rewrites such a question into one that stands alone",
+    "search_tool": "the model, where there is one that can call tools, may search on by itself",
 }
+ON_AT_FIRST = frozenset({"follow_ups", "follow_up_rewrite"})
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _OPTION = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -119,8 +123,8 @@ def parse_names(text: str) -> tuple[str, ...]:
 
 
 def parse_features(text: str) -> frozenset[str]:
-    """Return what is on: all features but those that the list names with a minus."""
-    switched_on = set(FEATURES)
+    """Return what is on: at first some are; the list switches on, or with a minus off."""
+    switched_on = set(ON_AT_FIRST)
     for item in _items(text):
         name = item.removeprefix("-")
         if name not in FEATURES:
@@ -132,7 +136,7 @@ def parse_features(text: str) -> frozenset[str]:
 def parse_lines(text: str) -> tuple[str, ...]:
     """Return the texts of a JSON list, or the lines that are not empty."""
     if text.lstrip().startswith("["):
-        items = _json(text)
+        items = parse_json(text)
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
             raise ValueError("the JSON is not a list of texts")
         return tuple(items)
@@ -157,7 +161,7 @@ def parse_headers(text: str) -> tuple[tuple[str, str], ...]:
 
 
 def _json_headers(text: str) -> Iterable[tuple[str, str]]:
-    headers = _json(text)
+    headers = parse_json(text)
     if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
         raise ValueError("the JSON is not an object of texts")
     return headers.items()
@@ -173,7 +177,8 @@ def _header_lines(text: str) -> Iterable[tuple[str, str]]:
             yield name.strip(" \t"), value.strip(" \t")
 
 
-def _json(text: str) -> Any:
+def parse_json(text: str) -> Any:
+    """Return what the JSON says; the message of what is none does not repeat it."""
     try:
         return json.loads(text)
     except ValueError as error:
