@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -50,3 +51,16 @@ def test_curl(example: str, address: str) -> None:
     script = f"set -euo pipefail; KEY=unused\n{example.replace(DOCUMENTED, address)}"
     printed = _run("bash", "-c", script)
     assert any(word in printed for word in ("button", '"state":"ended"', '"sessions"'))
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    enumerate(["press the stop button", "ends as `interrupted`", "`make serve DOCS=path`"]),
+)
+def test_sample_questions_are_answered(number: int, told: str, address: str) -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8").replace("\\\n", "")
+    (samples,) = re.findall(r"RAGSTREAM_SAMPLE_QUESTIONS \?= (\[.*\])", makefile)
+    question = {"messages": [{"role": "user", "content": json.loads(samples)[number]}]}
+    answer = httpx.post(f"{address}/api/v1/chatbot/chat", json=question, timeout=60).raise_for_status().json()
+    assert told in answer["message"]["content"]
+    assert answer["citations"]
