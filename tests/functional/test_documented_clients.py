@@ -55,7 +55,7 @@ def test_curl(example: str, address: str) -> None:
 
 @pytest.mark.parametrize(
     ("number", "told"),
-    enumerate(["press the stop button", "ends as `interrupted`", "`make serve DOCS=path`"]),
+    [(0, "press the stop button"), (1, "ends as `interrupted`"), (2, "`make serve DOCS=path`")],
 )
 def test_sample_questions_are_answered(number: int, told: str, address: str) -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8").replace("\\\n", "")
