@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import httpx
@@ -18,7 +18,7 @@ ASK = {"messages": [{"role": "user", "content": "Hello?"}]}
 ERRORS = {400, 401, 403, 404, 405, 406, 408, 409, 410, 411, 413, 415, 421, 422, 429}
 
 
-async def echo(request: Any) -> AsyncIterator[str]:
+async def echo(request: Any) -> AsyncGenerator[str, None]:
     yield request.messages[-1].text
 
 
@@ -143,7 +143,9 @@ async def test_cursors(client: httpx.AsyncClient, cursor: str) -> None:
     stream_id = (await client.post(CHAT, json=ASK)).json()["stream_id"]
     for reply in (
         await client.get(f"/api/v1/streams/{stream_id}", params={"after": cursor}),
-        await client.get(f"/api/v1/streams/{stream_id}", headers={"last-event-id": cursor.encode("latin-1")}),
+        await client.get(
+            f"/api/v1/streams/{stream_id}", headers=[(b"last-event-id", cursor.encode("latin-1"))]
+        ),
     ):
         if cursor == " 1" and reply.status_code == 200:
             continue  # a header's surrounding spaces are not part of it
@@ -227,8 +229,9 @@ async def test_a_request_id_is_taken_in_and_given_back(client: httpx.AsyncClient
 
 
 async def test_an_early_failure_has_an_honest_status() -> None:
-    async def fails(_: Any) -> AsyncIterator[str]:
-        raise RuntimeError("secret-canary")
+    async def fails(request: Any) -> AsyncGenerator[str, None]:
+        if request.messages:
+            raise RuntimeError("secret-canary")
         yield ""
 
     ragstream = Ragstream(fails)

@@ -14,7 +14,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -70,12 +70,16 @@ async def look(folder: Path, stream_id: str, tell: Callable[[Any], None]) -> Non
     await service.aclose()
 
 
-def in_child(work: Callable[[Callable[[Any], None]], Any]) -> tuple[int, list[Any]]:
-    """Run ``work`` in a forked process; return its exit code and what it told."""
+def in_child(work: Callable[..., Coroutine[Any, Any, None]], *facts: Any) -> tuple[int, list[Any]]:
+    """Run ``work(*facts, tell)`` in a forked process; return its exit code and what it told."""
     source, sink = os.pipe()
+
+    def tell(value: Any) -> None:
+        os.write(sink, json.dumps(value).encode() + b"\n")
+
     if (child := os.fork()) == 0:
         os.close(source)
-        asyncio.run(work(lambda value: os.write(sink, json.dumps(value).encode() + b"\n") and None))
+        asyncio.run(work(*facts, tell))
         os._exit(0)
     os.close(sink)
     with os.fdopen(source) as lines:
@@ -84,11 +88,11 @@ def in_child(work: Callable[[Callable[[Any], None]], Any]) -> tuple[int, list[An
 
 
 def main(folder: Path, most: int) -> None:
-    in_child(lambda tell: turn(folder / "0", 0, tell))  # the tables are made once
+    in_child(turn, folder / "0", 0)  # the tables are made once
     for n in range(1, most + 1):
         here = shutil.copytree(folder / "0", folder / str(n))
-        code, (stream_id, *sent) = in_child(lambda tell, here=here, n=n: turn(here, n, tell))
-        looked, (*logged, stored) = in_child(lambda tell, here=here, name=stream_id: look(here, name, tell))
+        code, (stream_id, *sent) = in_child(turn, here, n)
+        looked, (*logged, stored) = in_child(look, here, stream_id)
         assert looked == 0
         told = {"n": n, "code": code, "sent": sent, "logged": logged, "stored": stored}
         sys.stdout.write(json.dumps(told) + "\n")

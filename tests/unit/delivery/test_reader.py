@@ -64,13 +64,13 @@ def reader(client: Client, **changes: Any) -> Reader:
     return Reader(setup(**changes), client.receive, client.send, ("s" * 32, "t" * 32))
 
 
-async def frames(items: Iterable[Frame | asyncio.Event], closed: list[bool]) -> AsyncGenerator[Frame, None]:
+async def frames(items: Iterable[object], closed: list[bool]) -> AsyncGenerator[Frame, None]:
     try:
         for item in items:
-            if isinstance(item, Frame):
-                yield item
-            else:
+            if isinstance(item, asyncio.Event):
                 await item.wait()
+            elif isinstance(item, Frame):
+                yield item
     finally:
         closed.append(True)
 
