@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +18,8 @@ import pytest
 from ragstream.answer import MODULES, AnswerKit, AnswerSettings, LaneAnswerer
 from ragstream.answer.run import LaneRun
 from ragstream.blueprint import Lane, bind, load_diagram
-from ragstream.events import Message, Passage, Question, Role, StreamEvent
-from ragstream.llm import LLMClient, Provider, RetryPolicy, ScriptedProvider
+from ragstream.events import Answer, EventType, Message, Passage, Question, Role, StreamEvent, ToolCall
+from ragstream.llm import LLMClient, Price, Provider, RetryPolicy, ScriptedProvider, Tool
 from ragstream.storage.base import Turn
 from ragstream.storage.memory import MemoryTurns
 from ragstream.telemetry import Metrics
@@ -80,9 +80,10 @@ class Writer:
 
 @dataclass
 class Shelf:
-    """A retriever that finds the same whatever it is asked."""
+    """A retriever that finds the same whatever it is asked, unless it was told otherwise."""
 
     passages: tuple[Passage, ...] = ()
+    others: dict[str, tuple[Passage, ...]] = field(default_factory=dict)  # by query
     fault: Exception | None = None
     queries: list[str] = field(default_factory=list)
 
@@ -91,7 +92,43 @@ class Shelf:
         self.queries.append(query)
         if self.fault:
             raise self.fault
-        return self.passages[:limit]
+        return self.others.get(query, self.passages)[:limit]
+
+
+def scripted(*scripts: list[Any], **names: str) -> ScriptedProvider:
+    """Return a provider whose pauses are one pass of the loop each."""
+    return ScriptedProvider(*scripts, pause=lambda _: asyncio.sleep(0), **names)
+
+
+def line(event: StreamEvent) -> str:
+    """Return the event in few words."""
+    what: object = ""
+    match event.type:
+        case EventType.SOURCES:
+            what = [source.id for source in event.sources or ()]
+        case EventType.TEXT_DELTA if event.text_delta:
+            what = event.text_delta.content
+        case EventType.REASONING_DELTA if event.reasoning_delta:
+            what = event.reasoning_delta.content
+        case EventType.CITATION if event.citation:
+            what = f"{event.citation.source_id} {event.citation.start}-{event.citation.end}"
+        case EventType.TOOL_CALL if event.tool_call:
+            what = f"{event.tool_call.id} {event.tool_call.name} {event.tool_call.arguments}"
+        case EventType.TOOL_RESULT if event.tool_result:
+            what = f"{event.tool_result.id} {'error' if event.tool_result.is_error else 'ok'}"
+        case EventType.RESET if event.reset:
+            what = f"{event.reset.text!r} {len(event.reset.citations)}"
+        case EventType.ERROR if event.error:
+            what = event.error.code
+        case EventType.MESSAGE_COMPLETE:
+            what = event.model
+    return f"{event.type.value} {what}" if what else event.type.value
+
+
+def tool_call(name: str, arguments: str, call_id: str = "c1") -> StreamEvent:
+    """Return a call, whole."""
+    call = ToolCall(id=call_id, name=name, arguments=arguments)
+    return StreamEvent(type=EventType.TOOL_CALL, tool_call=call)
 
 
 def passage(number: int, text: str | None = None, **changes: Any) -> Passage:
@@ -114,9 +151,12 @@ class Rig:
 
     def __init__(self, lane: Lane, *scripts: list[Any], **settings: Any) -> None:
         self.lane = lane
-        self.provider = ScriptedProvider(*scripts, pause=lambda _: asyncio.sleep(0))
+        self.provider = scripted(*scripts)
         self.providers: tuple[Provider, ...] = (self.provider,)
         self.policy = RetryPolicy(base_delay=0)
+        self.prices: dict[str, Price] = {}
+        self.budget: float | None = None
+        self.tools: tuple[Tool, ...] = ()
         self.turns = Turns()
         self.shelf: Shelf | None = Shelf((passage(1), passage(2), passage(3)))
         self.metrics = Metrics()
@@ -128,9 +168,12 @@ class Rig:
     def answerer(self) -> LaneAnswerer:
         kit = AnswerKit(
             turns=self.turns,
-            llm=LLMClient(providers=self.providers, policy=self.policy),
+            llm=LLMClient(
+                providers=self.providers, policy=self.policy, prices=self.prices, budget=self.budget
+            ),
             retriever=self.shelf,
             meter=self.metrics,
+            tools=self.tools,
             settings=self.settings,
         )
         return LaneAnswerer(self.lane, kit)
@@ -174,9 +217,53 @@ class Rig:
                 self.writer.append(event)
                 await self.writer.room()
 
+    async def stop_after(self, passes: int, cause: BaseException) -> bool:
+        """Stop a turn after so many passes of the loop, as the supervisor does; False if it had ended."""
+        run = self.prepare(self.question("Which?"))
+        task = asyncio.create_task(self.pull(run, run.events()))
+        for _ in range(passes):
+            await asyncio.sleep(0)
+        ended = task.done()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        assert not self.open
+        if run.answer.ending is None:
+            await self.pull(run, run.rescue(cause))
+        return not ended
+
+    def check_ended_once(self) -> StreamEvent:
+        """Check what every turn owes its readers; return its ending."""
+        events, said = self.writer.events, Answer()
+        for event in events:
+            said.apply(event)
+        assert [event.terminal for event in events].count(True) == 1
+        assert events[-1].terminal
+        assert events[0].type is EventType.MESSAGE_START
+        row = self.row()
+        assert (row.text, row.citations, row.sources) == (said.text, tuple(said.citations), said.sources)
+        assert (row.ending, row.usage) == (events[-1], events[-1].usage)
+        assert [message.text for message in row.question] == ["Which?"]
+        assert not self.open
+        assert self.counted("answers", status=row.status) == 1
+        names = {source.id for source in row.sources}
+        for citation in row.citations:
+            assert row.text[citation.start : citation.end].strip("[]").isdigit()
+            assert citation.source_id in names
+        return events[-1]
+
+    @property
+    def open(self) -> int:
+        """How many attempts are not closed."""
+        return sum(getattr(provider, "open", 0) for provider in self.providers)
+
     def counted(self, name: str, **labels: str) -> float | None:
         """Return the value of a metric."""
         return self.metrics.registry.get_sample_value(f"ragstream_{name}_total", labels)
+
+    def golden(self) -> list[str]:
+        """Return what was said, a line an event."""
+        return [line(event) for event in self.writer.events]
 
     def row(self) -> Turn:
         """Return the newest stored turn."""
@@ -199,3 +286,13 @@ def make_rig(answer_lane: Lane) -> MakeRig:
 @pytest.fixture
 def make_passage() -> Callable[..., Passage]:
     return passage
+
+
+@pytest.fixture
+def make_provider() -> Callable[..., ScriptedProvider]:
+    return scripted
+
+
+@pytest.fixture
+def make_call() -> Callable[..., StreamEvent]:
+    return tool_call

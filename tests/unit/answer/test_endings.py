@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -35,47 +34,13 @@ def broken(code: ErrorCode = ErrorCode.UPSTREAM_UNAVAILABLE, **changes: Any) -> 
     return ProviderError("busy", code=code, provider="scripted", **changes)
 
 
-def check_ended_once(rig: Any) -> StreamEvent:
-    """Check what every turn owes its readers; return its ending."""
-    said = Answer()
-    for event in rig.writer.events:
-        said.apply(event)
-    events: list[StreamEvent] = rig.writer.events
-    assert [event.terminal for event in events].count(True) == 1
-    assert events[-1].terminal
-    assert events[0].type is EventType.MESSAGE_START
-    row = rig.row()
-    assert (row.text, row.citations, row.sources) == (said.text, tuple(said.citations), said.sources)
-    assert (row.ending, row.usage) == (events[-1], events[-1].usage)
-    assert [message.text for message in row.question] == ["Which?"]
-    assert rig.provider.open == 0
-    assert rig.counted("answers", status=row.status) == 1
-    return events[-1]
-
-
-async def stop_after(rig: Any, passes: int, cause: BaseException) -> bool:
-    """Stop a turn after so many passes of the loop, as the supervisor does; False if it had ended by then."""
-    run = rig.prepare(rig.question("Which?"))
-    task = asyncio.create_task(rig.pull(run, run.events()))
-    for _ in range(passes):
-        await asyncio.sleep(0)
-    ended = task.done()
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
-    assert rig.provider.open == 0
-    if run.answer.ending is None:
-        await rig.pull(run, run.rescue(cause))
-    return not ended
-
-
 async def test_a_stop_at_any_await_gives_one_ending_and_stores_what_was_said(make_rig: MakeRig) -> None:
     stopped = complete = passes = 0
     texts = set()
     while True:
         rig = make_rig(SCRIPT)
-        in_time = await stop_after(rig, passes, AnswerStopped("ada"))
-        ending = check_ended_once(rig)
+        in_time = await rig.stop_after(passes, AnswerStopped("ada"))
+        ending = rig.check_ended_once()
         texts.add(rig.row().text)
         if ending.cancelled:
             assert ending.cancelled.by == "ada"
@@ -108,8 +73,8 @@ async def test_the_cause_says_how_a_rescued_answer_ends(
     make_rig: MakeRig, cause: BaseException, kind: EventType, code: str | None
 ) -> None:
     rig = make_rig(SCRIPT)
-    await stop_after(rig, 12, cause)
-    ending = check_ended_once(rig)
+    await rig.stop_after(12, cause)
+    ending = rig.check_ended_once()
     assert ending.type is kind
     assert (ending.error.code if ending.error else None) == code
     assert "secret" not in str(ending)
@@ -143,7 +108,7 @@ async def test_an_answer_that_is_too_large_says_nothing_more(make_rig: MakeRig) 
 async def test_a_busy_provider_is_asked_again_and_nobody_notices(make_rig: MakeRig) -> None:
     rig = make_rig([broken(retryable=True)], [broken(retryable=True)], ["One [1]."])
     events = await rig.ask("Which?")
-    assert check_ended_once(rig).type is EventType.MESSAGE_COMPLETE
+    assert rig.check_ended_once().type is EventType.MESSAGE_COMPLETE
     assert len(rig.provider.requests) == 3
     assert [event.type.value for event in events].count("message_start") == 1
     assert rig.counted("answer_attempts") == 3
@@ -163,7 +128,7 @@ async def test_a_failure_ends_the_answer_after_the_attempts_that_policy_allows(
 ) -> None:
     rig = make_rig(*scripts)
     await rig.ask("Which?")
-    ending = check_ended_once(rig)
+    ending = rig.check_ended_once()
     assert ending.error
     assert (ending.error.code, str(ending.error)) == (code, "busy")
     assert len(rig.provider.requests) == attempts
@@ -173,14 +138,14 @@ async def test_a_failure_ends_the_answer_after_the_attempts_that_policy_allows(
 async def test_a_failure_keeps_what_was_said_and_what_was_held_back(make_rig: MakeRig) -> None:
     rig = make_rig(["One [2], [", broken(retryable=True)])
     await rig.ask("Which?")
-    check_ended_once(rig)
+    rig.check_ended_once()
     assert rig.row().text == "One [1], ["
 
 
 async def test_what_only_was_held_back_was_not_said_so_another_attempt_begins_anew(make_rig: MakeRig) -> None:
     rig = make_rig(["[2", broken(retryable=True)], ["One [1]."])
     await rig.ask("Which?")
-    check_ended_once(rig)
+    rig.check_ended_once()
     assert rig.row().text == "One [1]."
 
 
@@ -188,7 +153,7 @@ async def test_another_attempt_may_go_on_where_the_last_one_broke_off(make_rig: 
     rig = make_rig(["One [3] and", broken(retryable=True)], ["One [3] ", "and two [1]."])
     rig.policy = RetryPolicy(base_delay=0, after_delta="continue")
     await rig.ask("Which?")
-    assert check_ended_once(rig).type is EventType.MESSAGE_COMPLETE
+    assert rig.check_ended_once().type is EventType.MESSAGE_COMPLETE
     assert rig.row().text == "One [1] and two [2]."
     before = rig.provider.requests[-1].messages[-2]
     assert (before.role, before.text) == ("assistant", "One [3] and")
@@ -198,14 +163,14 @@ async def test_what_looked_like_a_repetition_to_the_end_is_not_lost(make_rig: Ma
     rig = make_rig(["One, two and ", broken(retryable=True)], ["One"])
     rig.policy = RetryPolicy(base_delay=0, after_delta="continue")
     await rig.ask("Which?")
-    check_ended_once(rig)
+    rig.check_ended_once()
     assert rig.row().text == "One, two and One"
 
 
 async def test_what_is_held_back_at_the_end_is_said(make_rig: MakeRig) -> None:
     rig = make_rig(["One [1] or ["])
     await rig.ask("Which?")
-    assert check_ended_once(rig).type is EventType.MESSAGE_COMPLETE
+    assert rig.check_ended_once().type is EventType.MESSAGE_COMPLETE
     assert rig.row().text == "One [1] or ["
 
 
@@ -214,14 +179,14 @@ async def test_naming_sources_is_not_yet_an_answer(make_rig: MakeRig) -> None:
     rig = make_rig([sources, broken(retryable=True)], ["One"])
     rig.shelf = None
     await rig.ask("Which?")
-    assert check_ended_once(rig).type is EventType.MESSAGE_COMPLETE
+    assert rig.check_ended_once().type is EventType.MESSAGE_COMPLETE
 
 
 async def test_another_attempt_may_replace_what_was_said(make_rig: MakeRig) -> None:
     rig = make_rig(["One `[3] and [2", broken(retryable=True)], ["Two [2]."])
     rig.policy = RetryPolicy(base_delay=0, after_delta="replace")
     events = await rig.ask("Which?")
-    assert check_ended_once(rig).type is EventType.MESSAGE_COMPLETE
+    assert rig.check_ended_once().type is EventType.MESSAGE_COMPLETE
     assert rig.row().text == "Two [1]."
     (reset,) = [event.reset for event in events if event.reset]
     assert (reset.text, reset.seq, len(reset.sources)) == ("", 3, 3)
@@ -232,7 +197,7 @@ async def test_another_attempt_may_replace_what_was_said(make_rig: MakeRig) -> N
 async def test_a_provider_cannot_end_the_answer(make_rig: MakeRig, kind: EventType) -> None:
     rig = make_rig(["One", StreamEvent(type=kind)])
     await rig.ask("Which?")
-    ending = check_ended_once(rig)
+    ending = rig.check_ended_once()
     assert ending.error
     assert ending.error.code == "upstream_protocol"
 
@@ -241,7 +206,7 @@ async def test_a_provider_that_just_stops_has_failed(make_rig: MakeRig) -> None:
     rig = make_rig(["One", StreamEvent(type=EventType.STEP)])
     rig.provider._ending = lambda *_: StreamEvent(type=EventType.STEP)
     await rig.ask("Which?")
-    ending = check_ended_once(rig)
+    ending = rig.check_ended_once()
     assert ending.error
     assert ending.error.code == "upstream_truncated"
 
@@ -253,7 +218,7 @@ async def test_a_search_that_fails_fails_the_answer(make_rig: MakeRig) -> None:
     with pytest.raises(StoreError, match="could not be searched") as caught:
         await rig.pull(run, run.events())
     await rig.pull(run, run.rescue(caught.value))
-    ending = check_ended_once(rig)
+    ending = rig.check_ended_once()
     assert ending.error
     assert (ending.error.code, ending.error.retryable) == ("retrieval_failed", True)
 
@@ -289,7 +254,7 @@ async def test_an_answer_whose_log_failed_is_stored_as_failed(make_rig: MakeRig)
     run = rig.prepare(rig.question("Which?"))
     rig.writer.fault = StoreError("The stream log is gone.")
     await rig.pull(run, run.events())
-    ending = check_ended_once(rig)
+    ending = rig.check_ended_once()
     assert ending.error
     assert ending.error.code == "store_unavailable"
 
