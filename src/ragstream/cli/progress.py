@@ -41,7 +41,11 @@ class _Lines:
         self._stream = stream
 
     def __call__(self, file: FileOutcome, status: IngestStatus) -> None:  # noqa: ARG002
-        detail = f": {file.reason}" if file.reason else f" ({file.chunks} chunks)" if file.chunks else ""
+        detail = ""
+        if file.reason:
+            detail = f": {file.reason}"
+        elif file.chunks:
+            detail = f" ({file.chunks} chunk{'s' if file.chunks > 1 else ''})"
         print(f"{file.outcome:<9} {printable(file.uri)}{detail}", file=self._stream, flush=True)
 
 

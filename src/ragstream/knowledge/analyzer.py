@@ -30,8 +30,11 @@ _MARKS = (
     "\u0d3b-\u0d57\u0d81-\u0d83\u0dca-\u0ddf\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ece"
     "\u0f71-\u0f84\u102b-\u103e\u1056-\u1059\u17b4-\u17d3\u302a-\u302f\u3099\u309a"
 )
-_WORD = re.compile(rf"(?:[^\W_]|[{_MARKS}])+")
-_POSSESSIVE = re.compile(r"(?<=\w)['\u2019]s\b")
+_LETTER = r"[^\W_]"  # or digit
+_WORD = re.compile(  # (letter|mark)+, in the form that runs twice as fast on letters
+    rf"{_LETTER}+(?:[{_MARKS}]+{_LETTER}*)*|[{_MARKS}]+(?:{_LETTER}+[{_MARKS}]*)*"
+)
+_POSSESSIVE = re.compile(r"['\u2019]s\b")
 _UNSPACED = re.compile(  # Thai, Lao, Myanmar, Khmer; Hangul, kana, Han
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1100-\u11ff\u3005-\u3007\u3021-\u302f\u3040-\u30ff\u3130-\u318f"
     "\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]+"

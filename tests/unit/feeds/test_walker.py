@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragstream.feeds.walker import Found, find_files
@@ -63,15 +63,22 @@ patterns = st.builds(
 ).filter(lambda pattern: "**/" not in pattern.strip()[-3:])  # pathspec takes "a/**/" for "a/**"
 
 
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("repository") / ".git"
+    subprocess.run(["git", "init", "-q", "--bare", str(path)], check=True)
+    return path
+
+
 @pytest.mark.skipif(not shutil.which("git"), reason="needs git")
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None)
 @given(
     st.sets(paths, min_size=3, max_size=12), st.lists(patterns, max_size=5), st.lists(patterns, max_size=3)
 )
 def test_rules_mean_what_git_makes_of_them(
-    tmp_path: Path, files: set[str], top: list[str], inner: list[str]
+    repository: Path, files: set[str], top: list[str], inner: list[str]
 ) -> None:
-    with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         for file in sorted(files, key=len, reverse=True):
             with suppress(FileExistsError, IsADirectoryError, NotADirectoryError):
@@ -80,14 +87,9 @@ def test_rules_mean_what_git_makes_of_them(
         (root / ".gitignore").write_text("\n".join(top))
         if (root / "a").is_dir():
             (root / "a" / ".gitignore").write_text("\n".join(inner))
-        git = ["git", "-c", "core.excludesFile=/dev/null", "-C", folder]
-        subprocess.run([*git, "init", "-q"], check=True)
-        listed = subprocess.run(
-            [*git, "ls-files", "-z", "--others", "--exclude-standard"],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
+        git = ["git", "-c", "core.excludesFile=/dev/null", f"--git-dir={repository}", f"--work-tree={root}"]
+        listing = [*git, "ls-files", "-z", "--others", "--exclude-standard"]
+        listed = subprocess.run(listing, cwd=root, check=True, capture_output=True, text=True).stdout
         for path in filter(Path.is_file, root.rglob("*")):
             path.write_text("x" if path.name != ".gitignore" else path.read_text())
         expected = {name for name in listed.split("\0") if name and ".gitignore" not in name}
