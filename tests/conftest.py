@@ -18,7 +18,7 @@ import struct
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,7 +87,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 class Upstream:
     """A model provider over a socket: to each request the bytes of the next answer, then FIN.
 
-    An answer is a sequence of bytes to write, ``STALL`` (say nothing until the client leaves) and ``RESET``
+    An answer is a series of bytes to write, ``STALL`` (say nothing until the client leaves) and ``RESET``
     (cut the connection with RST). The last answer serves all further requests.
     """
 
@@ -95,12 +95,13 @@ class Upstream:
     HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
 
     def __init__(self) -> None:
-        self.answers: list[Sequence[bytes | str]] = [[self.HEAD]]
+        self.answers: list[Iterable[bytes | str]] = [[self.HEAD]]
         self.bodies: list[dict[str, Any]] = []  # what was asked
         self.heads: list[bytes] = []
         self.live = 0  # connections that are open
         self.url = ""
         self._left = asyncio.Condition()
+        self._writers: set[asyncio.StreamWriter] = set()
 
     @staticmethod
     def chunk(content: str | None = None, **more: Any) -> bytes:
@@ -122,28 +123,33 @@ class Upstream:
         async with asyncio.timeout(1.0), self._left:
             await self._left.wait_for(lambda: not self.live)
 
+    def drop_all(self) -> None:
+        """Cut what is still connected."""
+        for writer in self._writers:
+            writer.transport.abort()
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.live += 1
+        self._writers.add(writer)
         try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                length = re.search(rb"(?i)content-length: *(\d+)", head)
-                body = await reader.readexactly(int(length[1]) if length else 0)
-                self.heads.append(head)
-                self.bodies.append(json.loads(body or b"{}"))
-                answer = self.answers[min(len(self.heads), len(self.answers)) - 1]
-                await self._play(answer, reader, writer)
-                if b"connection: close" in b"".join(part for part in answer if isinstance(part, bytes)):
-                    break
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"(?i)content-length: *(\d+)", head)
+            body = await reader.readexactly(int(length[1]) if length else 0)
+            self.heads.append(head)
+            self.bodies.append(json.loads(body or b"{}"))
+            answer = self.answers[min(len(self.heads), len(self.answers)) - 1]
+            await self._play(answer, reader, writer)
         except (OSError, asyncio.IncompleteReadError):
             pass  # the client has left
         finally:
             writer.close()
+            self._writers.discard(writer)
             self.live -= 1
             async with self._left:
                 self._left.notify_all()
 
     async def _play(
-        self, answer: Sequence[bytes | str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, answer: Iterable[bytes | str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         for part in answer:
             if part == self.STALL:
@@ -165,6 +171,8 @@ async def upstream() -> AsyncIterator[Upstream]:
     provider.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     yield provider
     server.close()
+    provider.drop_all()
+    await provider.all_left()
 
 
 class PostgresServer:

@@ -210,6 +210,12 @@ async def test_a_cancelled_wait_is_a_cancellation_and_not_a_timeout() -> None:
     assert provider.open == 0
 
 
+async def test_each_token_gives_the_next_one_its_own_time() -> None:
+    provider = ScriptedProvider([0.05, "a"] * 30)  # longer in all than may pass between two
+    answer = await collect(client(provider, timeouts=Timeouts(first_token=1, between_tokens=1)))
+    assert answer.text == "a" * 30
+
+
 async def test_a_timeout_leaves_the_task_uncancelled() -> None:
     async def forever(seconds: float) -> None:
         await asyncio.Event().wait()

@@ -145,7 +145,7 @@ def test_a_continuation_repeats_nothing(said: str, more: str, joined: str, size:
 
 @given(cut=st.integers(0, len(TEXT)), back=st.integers(12, 60), seed=st.integers(0, 9))
 def test_a_continuation_from_any_point_is_joined_without_a_seam(cut: int, back: int, seed: int) -> None:
-    dice = random.Random(seed)  # noqa: S311 - to vary the test
+    dice = random.Random(seed)
     more, joint, text = TEXT[max(cut - back, 0) :], Joint(TEXT[:cut]), TEXT[:cut]
     while more:
         size = dice.randint(1, 9)
