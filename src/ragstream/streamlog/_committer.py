@@ -63,15 +63,18 @@ class Committer:
 
     async def _run(self) -> None:
         while await self._due():
-            batch, self._pending = self._pending[:_LARGEST], self._pending[_LARGEST:]
-            self._urgent = bool(self._pending)  # what did not fit has waited enough
-            try:
-                await self._commit(batch)
-            except Exception as fault:  # noqa: BLE001 - whatever a store raises, its streams must be told
-                self._fail(batch, fault)
-            else:
-                for stream, record in batch:
-                    stream.acknowledge(record)
+            await self._commit_next()
+
+    async def _commit_next(self) -> None:
+        batch, self._pending = self._pending[:_LARGEST], self._pending[_LARGEST:]
+        self._urgent = bool(self._pending)  # what did not fit has waited enough
+        try:
+            await self._commit(batch)
+        except Exception as fault:  # noqa: BLE001 - whatever a store raises, its streams must be told
+            self._fail(batch, fault)
+        else:
+            for stream, record in batch:
+                stream.acknowledge(record)
 
     def _fail(self, batch: Sequence[Entry], cause: Exception) -> None:
         """Fail each stream of the batch for good, with all that it appended since: a log has no holes."""

@@ -43,40 +43,52 @@ class Connection:
         self._path = path
         self._synchronous = synchronous
         self._timeout = timeout
-        self._worker = Worker(f"SQLite {path.name}")
-        self._handle: sqlite3.Connection | None = None
+        self._worker: Worker | None = None
+        self._handle: sqlite3.Connection
+
+    async def open(self) -> None:
+        """Connect; makes the file where there is none.
+
+        Raises:
+            StoreError: SQLite cannot open it.
+        """
+        self._worker = Worker(f"SQLite {self._path.name}")
+        try:
+            self._handle = await self._worker.run(self._connect)
+        except sqlite3.Error as fault:
+            self._worker.stop()
+            self._worker = None
+            raise self._store_error(fault) from fault
 
     async def run(self, work: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts) -> T:
         """Return what ``work`` returns, given the connection and the arguments.
 
         Raises:
-            StoreError: SQLite did not do it.
+            StoreError: SQLite did not do it, or the connection is not open.
         """
+        if self._worker is None:
+            raise StoreError(f"The stream log {self._path} is not open.")
         try:
-            return await self._worker.run(lambda: work(self._connected(), *args))
+            return await self._worker.run(lambda: work(self._handle, *args))
         except sqlite3.Error as fault:
             raise self._store_error(fault) from fault
 
     async def aclose(self) -> None:
-        """Finish what was asked for, then disconnect."""
-        await self._worker.run(self._disconnect)
-        self._worker.stop()
+        """Finish what was asked for, then disconnect. Idempotent."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            await worker.run(self._handle.close)
+            worker.stop()
 
-    def _connected(self) -> sqlite3.Connection:
-        if self._handle is None:
-            handle = sqlite3.connect(self._path, timeout=self._timeout, isolation_level=None)
-            try:
-                handle.execute("PRAGMA journal_mode = WAL")
-                handle.execute(f"PRAGMA synchronous = {self._synchronous}")
-            except sqlite3.Error:
-                handle.close()
-                raise
-            self._handle = handle
-        return self._handle
-
-    def _disconnect(self) -> None:
-        if self._handle is not None:
-            self._handle.close()
+    def _connect(self) -> sqlite3.Connection:
+        handle = sqlite3.connect(self._path, timeout=self._timeout, isolation_level=None)
+        try:
+            handle.execute("PRAGMA journal_mode = WAL")
+            handle.execute(f"PRAGMA synchronous = {self._synchronous}")
+        except sqlite3.Error:
+            handle.close()
+            raise
+        return handle
 
     def _store_error(self, fault: sqlite3.Error) -> StoreError:
         code = getattr(fault, "sqlite_errorcode", sqlite3.SQLITE_ERROR)

@@ -400,6 +400,8 @@ class StreamLogContract:
             await reader
         with pytest.raises(StoreError):
             writer.append(_delta(1))
+        with pytest.raises(StoreError):
+            await asyncio.wait_for(_read(log, "s"), _DEADLINE)
 
     async def test_what_was_appended_outlives_the_log(self, tmp_path: Path) -> None:
         self._needs_durability()

@@ -79,28 +79,27 @@ class _File:
         clock: Callable[[], float],
     ) -> None:
         self._path = path
-        self._synchronous = synchronous
-        self._timeout = timeout
         self._retention, self._total_bytes = limits
         self._clock = clock
         self._lock: FolderLock | None = None
-        self._writer: Connection
-        self._reader: Connection
+        self._writer = Connection(path, synchronous=synchronous, timeout=timeout)
+        self._reader = Connection(path, synchronous=synchronous, timeout=timeout)
 
     async def open(self) -> list[Stored]:
         self._lock = FolderLock(self._path.parent)
-        self._writer, self._reader = self._connect(), self._connect()
         try:
+            await self._writer.open()
             await self._writer.run(_tables.create, self._path)
+            await self._reader.open()
             return await self._reader.run(_tables.unfinished)
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
+        await self._reader.aclose()
+        await self._writer.aclose()
         if self._lock is not None:
-            await self._reader.aclose()
-            await self._writer.aclose()
             self._lock.release()
             self._lock = None
 
@@ -129,6 +128,3 @@ class _File:
         horizon = self._clock() - self._retention
         await self._writer.run(_tables.forget, horizon)
         return await self._reader.run(_tables.expired, horizon, self._total_bytes)
-
-    def _connect(self) -> Connection:
-        return Connection(self._path, synchronous=self._synchronous, timeout=self._timeout)
