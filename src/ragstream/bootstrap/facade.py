@@ -20,7 +20,8 @@ from ragstream.identity.keys import ApiKeys
 from ragstream.identity.local import LocalMode
 from ragstream.knowledge.base import Retriever
 from ragstream.llm import LLMClient
-from ragstream.llm.generator import Answering
+from ragstream.llm.generator import Answering, GeneratorProvider
+from ragstream.llm.metrics import PrometheusObserver
 from ragstream.streamlog.base import StreamLog
 from ragstream.streamlog.memory import MemoryLog
 from ragstream.streamlog.sqlite import SQLiteLog
@@ -63,7 +64,9 @@ class Ragstream:
         deadline: float = 600.0,
         delivery: DeliverySettings | None = None,
     ) -> None:
-        keys, caller = tuple(api_keys), LLMClient.from_generator(answer)
+        keys, metrics = tuple(api_keys), Metrics()
+        observers = (PrometheusObserver(metrics.registry),)
+        caller = LLMClient(providers=[GeneratorProvider(answer)], observers=observers)
         log = log or _log(folder)
         stores = database_stores(Path(folder) / "app.db") if folder else memory_stores()
         self.service = Service(
@@ -75,7 +78,7 @@ class Ragstream:
                 authenticator=ApiKeys(keys) if keys else LocalMode(),
                 guard=_leave_to_the_host,
                 about=About(version=version("ragstream"), model=caller.model, auth_required=bool(keys)),
-                metrics=Metrics(),
+                metrics=metrics,
                 resources=(started(log), stores.opened),
                 deadline=deadline,
                 api=ApiSettings(cors_origins=tuple(origins)),

@@ -2,7 +2,8 @@
 
 uvicorn answers SIGTERM by refusing connections and waiting for streams without end. Here the signal is
 ours: new questions get 503 at once, running answers end within the drain time, the rest are interrupted,
-and the process exits with code 0. A second signal ends it now.
+and the process exits with code 0. A second signal interrupts the running answers at once, and a third one
+waits for no reader.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from pathlib import Path
 import uvicorn
 
 from ragstream.bootstrap import wiring
+from ragstream.bootstrap.connection import Connection
 from ragstream.bootstrap.models import require_model
 from ragstream.bootstrap.paths import require_paths
 from ragstream.bootstrap.service import Service
+from ragstream.delivery.reader import race
 from ragstream.errors import ConfigError
 from ragstream.settings import Settings
-from ragstream.telemetry import configure_logging
+from ragstream.telemetry import configure_logging, start_tracing
 
 __all__ = ["run"]
 
@@ -46,6 +49,8 @@ def run(settings: Settings, paths: Sequence[Path]) -> None:
         ConfigError: a path, the port or the data directory cannot be used.
     """
     configure_logging(form=settings.log_format, level=settings.log_level)
+    if settings.tracing:
+        start_tracing()
     require_paths(paths)
     require_model(settings)
     listener = _listen(settings.host, settings.port)
@@ -57,6 +62,7 @@ def run(settings: Settings, paths: Sequence[Path]) -> None:
 async def _serve(service: Service, listener: socket.socket, settings: Settings) -> None:
     config = uvicorn.Config(
         service.app,
+        http=Connection,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -65,12 +71,13 @@ async def _serve(service: Service, listener: socket.socket, settings: Settings) 
         lifespan="on",
     )
     server = _Server(config)
-    stopping = asyncio.Event()
+    stopping, hurrying = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def on_signal() -> None:
+        server.force_exit = hurrying.is_set()
         if stopping.is_set():
-            server.force_exit = True
+            hurrying.set()
         stopping.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -81,11 +88,15 @@ async def _serve(service: Service, listener: socket.socket, settings: Settings) 
     print(f"Ragstream listens at http://{_in_url(host)}:{port}", file=sys.stderr, flush=True)  # noqa: T201
     await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
     if stopping.is_set():
-        drained = asyncio.create_task(service.drain(settings.drain))
-        await asyncio.wait({drained, serving}, return_when=asyncio.FIRST_COMPLETED)
+        await race(service.drain(settings.drain), _set(hurrying))
+        await service.drain(0)
         server.should_exit = True
     stopped.cancel()
     await serving
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.datastructures import Headers
@@ -19,7 +20,7 @@ from ragstream.bootstrap.binding import bind_blueprint
 from ragstream.bootstrap.stores import Stores
 from ragstream.delivery.kit import DeliveryKit
 from ragstream.delivery.settings import DeliverySettings
-from ragstream.delivery.settling import settle
+from ragstream.delivery.settling import Settler
 from ragstream.delivery.supervisor import Supervisor
 from ragstream.events import Message, Question
 from ragstream.feeds import Ingest
@@ -70,6 +71,7 @@ class Service:
         self.turns = parts.stores.turns
         self.supervisor = Supervisor(parts.log, parts.metrics, deadline=parts.deadline)
         self._answerer = LaneAnswerer(drawn.lane("answer"), kit, options=parts.provider_options)
+        self._settler = Settler(parts.log, self.turns, self._answerer, self.supervisor)
         self._parts = parts
         self._opening = asyncio.Lock()
         self._exit: AsyncExitStack | None = None  # what is open; None before start and after aclose
@@ -104,7 +106,8 @@ class Service:
         async with AsyncExitStack() as stack:
             for resource in self._parts.resources:
                 await stack.enter_async_context(resource)
-            await settle(self.log, self._parts.stores.turns, self._answerer, self.supervisor)
+            await self._settler.settle()
+            await stack.enter_async_context(_beside(self._settler.watch()))
             return stack.pop_all()
 
     async def drain(self, seconds: float) -> None:
@@ -151,9 +154,13 @@ class Service:
         )
 
     async def _ready(self) -> str | None:
-        if self._missing is None and not await self._parts.stores.healthy():
+        if self._missing is not None:
+            return self._missing
+        if not await self._parts.stores.healthy():
             return "The database does not take writes; see the server's log."
-        return self._missing
+        if self.supervisor.log_fails or await self.log.orphans():
+            return "The stream log does not take events; see the server's log."
+        return None
 
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG002
@@ -162,3 +169,15 @@ class Service:
             yield
         finally:
             await asyncio.shield(self.aclose())
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Let ``work`` run for as long as the block lasts."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

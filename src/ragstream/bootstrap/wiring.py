@@ -28,6 +28,7 @@ from ragstream.knowledge._jobs import Limits
 from ragstream.knowledge.local import LocalKnowledge
 from ragstream.knowledge.parsing import SubprocessParser
 from ragstream.llm import Caller, LLMClient, OpenAIProvider, Price, Provider, RetryPolicy, Timeouts
+from ragstream.llm.metrics import PrometheusObserver
 from ragstream.settings import NamedProvider, Settings, look_up, prepare_data_dir
 from ragstream.streamlog.base import StreamLog
 from ragstream.streamlog.memory import MemoryLog
@@ -44,7 +45,8 @@ def server(settings: Settings, paths: Sequence[Path]) -> Service:
         ConfigError: a setting does not fit what is there.
     """
     prepare_data_dir(settings)
-    log, caller = _log(settings), _caller(settings)
+    log, metrics = _log(settings), Metrics()
+    caller = _caller(settings, metrics)
     stores = database_stores(settings.app_database, synchronous=settings.sqlite_synchronous)
     ingest, documents = library(settings)
     return Service(
@@ -56,7 +58,7 @@ def server(settings: Settings, paths: Sequence[Path]) -> Service:
             authenticator=_authenticator(settings),
             guard=guard(settings.hosts, settings.cors_origins),
             about=_about(settings, caller),
-            metrics=Metrics(),
+            metrics=metrics,
             library=ingest,
             resources=(
                 started(log),
@@ -78,7 +80,8 @@ def server(settings: Settings, paths: Sequence[Path]) -> Service:
 
 def desk(settings: Settings, *, progress: Progress | None = None) -> Service:
     """Return the service behind ``ragstream ask``: it answers from the data folder and stores nothing."""
-    log, caller = MemoryLog(), _caller(settings)
+    log, metrics = MemoryLog(), Metrics()
+    caller = _caller(settings, metrics)
     ingest, documents = library(settings, progress=progress)
     return Service(
         Parts(
@@ -89,7 +92,7 @@ def desk(settings: Settings, *, progress: Progress | None = None) -> Service:
             authenticator=LocalMode(),
             guard=guard(LOOPBACK),
             about=_about(settings, caller),
-            metrics=Metrics(),
+            metrics=metrics,
             library=ingest,
             resources=(started(log), documents, talking(caller.providers)),
             deadline=settings.answer_deadline,
@@ -136,7 +139,7 @@ def _log(settings: Settings) -> StreamLog:
     )
 
 
-def _caller(settings: Settings) -> Caller:
+def _caller(settings: Settings, metrics: Metrics) -> Caller:
     timeouts = Timeouts(
         first_token=settings.first_token_timeout,
         between_tokens=settings.token_timeout,
@@ -148,6 +151,7 @@ def _caller(settings: Settings) -> Caller:
         timeouts=timeouts,
         prices=dict(_prices(settings.providers)),
         budget=settings.budget,
+        observers=(PrometheusObserver(metrics.registry),),
     )
 
 

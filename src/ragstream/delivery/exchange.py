@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import perf_counter
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -32,6 +33,7 @@ class Exchange(State):
     receive: Receive
     send: Send
     intake: Intake
+    arrived: float = field(default_factory=perf_counter)
     principal: Principal | None = None  # validate_request
     asked: Inquiry | Follow | None = None  # validate_request
     session: Session | None = None  # validate_request, where the request names one

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -9,7 +11,8 @@ from ragstream.blueprint import Lane, run
 from ragstream.delivery.base import Intake
 from ragstream.delivery.exchange import Exchange
 from ragstream.delivery.kit import DeliveryKit
-from ragstream.errors import ReaderError
+from ragstream.delivery.reader import until_left
+from ragstream.errors import ReaderError, ReaderEvicted, ReaderLeft
 
 __all__ = ["LaneResponse"]
 
@@ -31,5 +34,19 @@ class LaneResponse(Response):
         )
         try:
             await run(self._lane, exchange, self._kit)
+        except ReaderEvicted:
+            await _cut(scope, receive)
         except ReaderError:  # leaving is not failing: the answer goes on without this reader
             return
+
+
+async def _cut(scope: Scope, receive: Receive) -> None:
+    """Cut the line of a reader that takes nothing: to close it would wait for what was not taken.
+
+    ``scope["state"]["abort"]`` is there under our own server; others close the connection as they can.
+    """
+    abort = scope.get("state", {}).get("abort")
+    if abort is not None:
+        abort()
+        with suppress(ReaderLeft):
+            await until_left(receive)

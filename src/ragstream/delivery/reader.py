@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any
 
@@ -27,13 +27,30 @@ _MEMORY = 4
 
 
 class Reader:
-    """Writes frames to one client."""
+    """Writes frames to one client.
 
-    def __init__(self, setup: StreamSetup, receive: Receive, send: Send, ids: tuple[str, str]) -> None:
+    Args:
+        setup: how it streams.
+        receive: tells when the client leaves.
+        send: takes the response.
+        ids: stream id and session id, for the head.
+        on_first: called once, when the first event was sent.
+    """
+
+    def __init__(
+        self,
+        setup: StreamSetup,
+        receive: Receive,
+        send: Send,
+        ids: tuple[str, str],
+        *,
+        on_first: Callable[[], None] | None = None,
+    ) -> None:
         self._setup = setup
         self._receive = receive
         self._send = send
-        self._ids = ids  # stream id, session id
+        self._ids = ids
+        self._on_first = on_first
         self._gzip = zlib.compressobj(6, zlib.DEFLATED, _WINDOW, _MEMORY) if setup.compression else None
         self._held = bytearray()
         self._turn = asyncio.Lock()  # one writer at a time: a frame or a heartbeat
@@ -62,14 +79,23 @@ class Reader:
             )
 
     async def finish(self, data: bytes) -> None:
-        """Write the last bytes and end the response."""
-        await self.write(data, more=False)
+        """Write the last bytes and end the response.
+
+        Raises:
+            ReaderEvicted: the client took nothing for the write deadline.
+        """
+        try:
+            async with asyncio.timeout(self._setup.write_deadline):
+                await self.write(data, more=False)
+        except TimeoutError:
+            raise self._evicted() from None
 
     async def _write_all(self, frames: AsyncGenerator[Frame, None], *, may_refuse: bool) -> None:
         async for frame in frames:
             self.terminal = frame.terminal
             if self.started:
                 await self.write(frame.data)
+                self._tell_first()
                 continue
             self._held += frame.data
             if frame.terminal is not None and may_refuse and frame.terminal.type == "failed":
@@ -92,6 +118,13 @@ class Reader:
             await self._pass({"type": "http.response.start", "status": 200, "headers": headers})
         held, self._held = bytes(self._held), bytearray()
         await self.write(held or self._setup.projection.heartbeat)
+        if held:
+            self._tell_first()
+
+    def _tell_first(self) -> None:
+        if self._on_first is not None:
+            self._on_first()
+            self._on_first = None
 
     async def write(self, data: bytes, *, more: bool = True) -> None:
         async with self._turn:
@@ -120,9 +153,12 @@ class Reader:
             now = clock()
             if self._writing_since is not None:
                 if now - self._writing_since >= self._setup.write_deadline:
-                    raise ReaderEvicted(f"The reader took nothing for {self._setup.write_deadline:g} s.")
+                    raise self._evicted()
             elif now - self._last_write >= self._setup.heartbeat:
                 await self.write(self._setup.projection.heartbeat)
+
+    def _evicted(self) -> ReaderEvicted:
+        return ReaderEvicted(f"The reader took nothing for {self._setup.write_deadline:g} s.")
 
     def _wait(self, now: float) -> float:
         if self._writing_since is not None:

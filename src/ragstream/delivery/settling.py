@@ -2,80 +2,116 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from contextlib import aclosing
 
 import msgspec
 
 from ragstream.delivery.base import Answerer
 from ragstream.delivery.supervisor import Supervisor
-from ragstream.errors import LeaseLost
-from ragstream.events import Answer, EventType, Interrupted, StreamEvent
+from ragstream.errors import LeaseLost, StoreError
+from ragstream.events import Answer, EventType, Interrupted, MessageStart, StreamEvent
 from ragstream.storage.base import Turns
-from ragstream.streamlog.base import LogStatus, StreamLog
+from ragstream.streamlog.base import StreamLog, Writer
 from ragstream.telemetry import get_logger
 
-__all__ = ["settle"]
+__all__ = ["Settler"]
 
 _log = get_logger(__name__)
+_EVERY = 2.0  # seconds between two looks
 
 
-async def settle(log: StreamLog, turns: Turns, answerer: Answerer, supervisor: Supervisor) -> int:
-    """End every answer that has no ending and no producer; return how many there were.
+class Settler:
+    """Ends every answer that has no ending and no producer.
 
-    If the stored turn has an ending, the log gets it; else the turn runs from its lane's rescue node, which
-    says ``interrupted``. A question that died before it was stored is only ended.
+    Such are the answers of a process that died, and those whose log failed in their middle.
     """
-    settled = 0
-    for stream_id in await log.orphans():
-        try:
-            await _settle_log(stream_id, log, turns, answerer, supervisor)
+
+    def __init__(self, log: StreamLog, turns: Turns, answerer: Answerer, supervisor: Supervisor) -> None:
+        self._log = log
+        self._turns = turns
+        self._answerer = answerer
+        self._supervisor = supervisor
+
+    async def settle(self) -> None:
+        """End what an earlier process left.
+
+        If the stored turn has an ending, the log gets it; else the turn runs from its lane's rescue node,
+        which says ``interrupted``. A question that died before it was stored is only ended.
+
+        Raises:
+            StoreError: a store does not do it.
+        """
+        settled = await self._settle_logs() + await self._settle_rows()
+        if settled:
+            _log.warning("answers settled", count=settled)
+
+    async def watch(self) -> None:
+        """End what a failing log leaves behind, once it takes events again; for ever."""
+        while True:
+            await asyncio.sleep(_EVERY)
+            try:
+                if settled := await self._settle_logs():
+                    _log.warning("answers settled", count=settled)
+            except StoreError as fault:
+                _log.warning("answers not settled yet", code=fault.code, error=str(fault))
+            except Exception:  # noqa: BLE001 - the boundary of a task that must go on
+                _log.exception("answers not settled")
+
+    async def _settle_logs(self) -> int:
+        settled = 0
+        for stream_id in await self._log.orphans():
+            try:
+                writer = await self._log.adopt(stream_id)
+            except LeaseLost:  # somebody else was faster
+                continue
+            try:
+                await self._end(stream_id, writer)
+            finally:
+                await writer.close()
             settled += 1
-        except LeaseLost:  # somebody else was faster
-            continue
-    settled += await _settle_rows(log, turns)
-    if settled:
-        _log.warning("answers settled", count=settled)
-    return settled
+        return settled
 
+    async def _end(self, stream_id: str, writer: Writer) -> None:
+        said = await self._said(stream_id)
+        turn = await self._turns.get(stream_id)
+        if turn is not None:
+            await self._supervisor.settle(self._answerer.revive(turn, said), writer)
+            return
+        if said.start is None:
+            writer.append(_nameless_start(stream_id, self._answerer.model))
+        interrupted = Interrupted(seq=said.seq)
+        writer.append(StreamEvent(type=EventType.INTERRUPTED, interrupted=interrupted))
+        await writer.flush()
 
-async def _settle_log(
-    stream_id: str, log: StreamLog, turns: Turns, answerer: Answerer, supervisor: Supervisor
-) -> None:
-    status = await log.status(stream_id)
-    if status is None:
-        return
-    turn = await turns.get(stream_id)
-    if turn is None:
-        await _end_unstored(status, log)
-    else:
-        await supervisor.settle(answerer.revive(turn, await _said(status, log)))
-
-
-async def _said(status: LogStatus, log: StreamLog) -> Answer:
-    """Return what the log holds, without waiting for more."""
-    answer = Answer()
-    if status.last_seq:
-        async with aclosing(log.read(status.stream_id)) as records:
+    async def _said(self, stream_id: str) -> Answer:
+        """Return what the log holds, without waiting for more."""
+        answer, status = Answer(), await self._log.status(stream_id)
+        if status is None or not status.last_seq:
+            return answer
+        async with aclosing(self._log.read(stream_id)) as records:
             async for batch in records:
                 for record in batch:
                     answer.apply(record.event)
                 if batch[-1].seq >= status.last_seq:
                     break
-    return answer
+        return answer
+
+    async def _settle_rows(self) -> int:
+        """End the turns whose log went with its process, as the memory log does."""
+        lost = [
+            turn for turn in await self._turns.unfinished() if await self._log.status(turn.stream_id) is None
+        ]
+        for turn in lost:
+            ending = StreamEvent(type=EventType.INTERRUPTED, interrupted=Interrupted(seq=0))
+            await self._turns.close(msgspec.structs.replace(turn, status="interrupted", ending=ending))
+        return len(lost)
 
 
-async def _end_unstored(status: LogStatus, log: StreamLog) -> None:
-    writer = await log.adopt(status.stream_id)
-    interrupted = Interrupted(seq=status.last_seq)
-    writer.append(StreamEvent(type=EventType.INTERRUPTED, interrupted=interrupted))
-    await writer.flush()
-    await writer.close()
-
-
-async def _settle_rows(log: StreamLog, turns: Turns) -> int:
-    """End the turns whose log went with its process, as the memory log does."""
-    lost = [turn for turn in await turns.unfinished() if await log.status(turn.stream_id) is None]
-    for turn in lost:
-        ending = StreamEvent(type=EventType.INTERRUPTED, interrupted=Interrupted(seq=0))
-        await turns.close(msgspec.structs.replace(turn, status="interrupted", ending=ending))
-    return len(lost)
+def _nameless_start(stream_id: str, model: str) -> StreamEvent:
+    """Return the start of an answer of which nothing but its id was ever written down."""
+    start = MessageStart(
+        stream_id=stream_id, message_id="", session_id="", model=model, created=int(time.time())
+    )
+    return StreamEvent(type=EventType.MESSAGE_START, message_start=start)

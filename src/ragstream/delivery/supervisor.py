@@ -11,8 +11,9 @@ A producer is a task of the supervisor, not of a request: it outlives its reader
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager, suppress
+from time import perf_counter
 
 from ragstream.delivery.base import AnswerRun
 from ragstream.errors import (
@@ -31,15 +32,23 @@ from ragstream.telemetry import Metrics, get_logger
 __all__ = ["Supervisor"]
 
 _log = get_logger(__name__)
+_DELTAS = frozenset({EventType.TEXT_DELTA, EventType.REASONING_DELTA, EventType.TOOL_CALL_DELTA})
+_FAULT_SECONDS = 5.0  # for so long after a failure the log is held to be failing
 _CLOSING = 6.0  # seconds for a lane's closing steps, which bound themselves to five
 
 
 class _Producer:
     """One answer under way."""
 
-    def __init__(self, run: AnswerRun, generator: AsyncGenerator[StreamEvent, None]) -> None:
+    def __init__(
+        self, run: AnswerRun, generator: AsyncGenerator[StreamEvent, None], metrics: Metrics
+    ) -> None:
         self.run = run
         self.generator = generator
+        self.readers = 0
+        self.unread = 0  # deltas that came while nobody was reading
+        self._observe_gap = metrics.token_gap.observe
+        self._last_delta: float | None = None
         self.cause: BaseException | None = None
         self.pulling: asyncio.Task[None] | None = None
         self.writer: Writer
@@ -72,8 +81,18 @@ class _Producer:
                 advance(answer.phase, event.type)  # what is illegal is not logged, and what is not logged
                 writer.append(event)  # is not part of the answer
                 answer.apply(event)
+                if event.type in _DELTAS:
+                    self._measure()
                 await writer.room()
         await writer.flush()
+
+    def _measure(self) -> None:
+        now = perf_counter()
+        if self._last_delta is not None:
+            self._observe_gap(now - self._last_delta)
+        self._last_delta = now
+        if not self.readers:
+            self.unread += 1
 
 
 class Supervisor:
@@ -96,6 +115,12 @@ class Supervisor:
         self._producers: dict[str, _Producer] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
+        self._log_failed_at = float("-inf")
+
+    @property
+    def log_fails(self) -> bool:
+        """Whether the log did not take something a moment ago."""
+        return perf_counter() - self._log_failed_at < _FAULT_SECONDS
 
     @property
     def live(self) -> int:
@@ -114,25 +139,34 @@ class Supervisor:
             raise Unavailable("The server is shutting down; ask again in a moment.", retry_after=2.0)
         if self.live >= self._max_producers:
             raise Unavailable("Too many answers are under way; ask again in a moment.", retry_after=2.0)
-        producer = _Producer(run, generator)
+        producer = _Producer(run, generator, self._metrics)
         question = run.question
         self._producers[question.stream_id] = producer
         try:
             producer.writer = await self._log.open(
                 question.stream_id, question.owner, stop=lambda by: producer.end(AnswerStopped(by))
             )
-        except BaseException:
+        except BaseException as fault:
             del self._producers[question.stream_id]
+            if isinstance(fault, StoreError):
+                self._log_failed_at = perf_counter()
             raise
         self._supervise(producer)
 
-    async def settle(self, run: AnswerRun) -> None:
-        """End a log whose producer died: run the turn from its rescue node, as its new owner."""
-        producer = _Producer(run, run.rescue(ProducerDied("The process that wrote this answer ended.")))
-        producer.writer = await self._log.adopt(run.question.stream_id)
-        run.attach(producer.writer)
+    async def settle(self, run: AnswerRun, writer: Writer) -> None:
+        """End an adopted log: run the turn from its rescue node.
+
+        Raises:
+            StoreError: the log did not take the ending.
+        """
+        cause = ProducerDied("The process that wrote this answer ended.")
+        producer = _Producer(run, run.rescue(cause), self._metrics)
+        producer.writer = writer
+        run.attach(writer)
         self._producers[run.question.stream_id] = producer
         await self._finish(producer)
+        if run.answer.ending is None:
+            raise StoreError("The stream log does not take the ending of an answer.")
         self._metrics.settled.inc()
 
     def stop(self, stream_id: str, by: str) -> bool:
@@ -141,6 +175,19 @@ class Supervisor:
         if producer is not None:
             producer.end(AnswerStopped(by))
         return producer is not None
+
+    @contextmanager
+    def reading(self, stream_id: str) -> Iterator[None]:
+        """Count a reader of the answer for as long as the block lasts, if it is under way here."""
+        producer = self._producers.get(stream_id)
+        if producer is None:
+            yield
+            return
+        producer.readers += 1
+        try:
+            yield
+        finally:
+            producer.readers -= 1
 
     async def drain(self, seconds: float) -> None:
         """Take no new answers, let the running ones end within ``seconds``, interrupt the rest."""
@@ -165,9 +212,12 @@ class Supervisor:
             LimitExceeded("The answer took too long.", code=ErrorCode.DEADLINE_EXCEEDED),
         )
         self._metrics.producers.inc()
+        before = producer.run.answer.seq
         try:
             await producer.produce()
+            self._metrics.events.inc(producer.run.answer.seq - before)
         except StoreError as fault:  # the log is closed to us: its readers are told by their own reads
+            self._log_failed_at = perf_counter()
             _log.error("answer not logged", stream_id=producer.run.question.stream_id, code=fault.code)
         except Exception:  # noqa: BLE001 - the last boundary of an answer: even the rescue failed
             _log.exception("answer lost its lane", stream_id=producer.run.question.stream_id)
@@ -175,6 +225,7 @@ class Supervisor:
         finally:
             alarm.cancel()
             self._metrics.producers.dec()
+            self._metrics.unread_tokens.inc(producer.unread)
             if isinstance(producer.cause, AnswerStopped):
                 self._metrics.cancels.inc()
             self._producers.pop(producer.run.question.stream_id, None)

@@ -34,14 +34,15 @@ class ChatResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @step("CollectAnswer")
-async def collect_answer(exchange: Exchange, kit: DeliveryKit) -> None:  # noqa: ARG001
+async def collect_answer(exchange: Exchange, kit: DeliveryKit) -> None:
     """Read the log to its end; who leaves meanwhile leaves the answer running."""
     if exchange.records is None:
         if exchange.reply is None:
             raise ProgrammingError("only a claimed or found stream can be collected")
         return
     answer = Answer()
-    await race(_apply_all(exchange.records, answer), until_left(exchange.receive))
+    with kit.supervisor.reading(exchange.stream_id):
+        await race(_apply_all(exchange.records, answer), until_left(exchange.receive))
     exchange.collected = answer
     exchange.note(events=answer.seq, ending=answer.ending and answer.ending.type)
 

@@ -28,12 +28,7 @@ async def create_generator(exchange: Exchange, kit: DeliveryKit) -> None:
     exchange.run = kit.answerer.prepare(question)
     exchange.stream = SinglePassStream(exchange.run.events())
     exchange.stream_id, exchange.session_id = question.stream_id, question.session_id
-    exchange.note(
-        generator_created=True,
-        generator_configured=True,
-        model=question.model or kit.answerer.model,
-        messages=len(question.messages),
-    )
+    exchange.note(generator_created=True, generator_configured=True)
 
 
 @step("SinglePass")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import perf_counter
+
 from ragstream.blueprint import step
 from ragstream.delivery.exchange import Exchange
 from ragstream.delivery.frames import write_sse
@@ -31,7 +33,7 @@ async def send_chunks(exchange: Exchange, kit: DeliveryKit) -> None:
     A failure before the first token of a new answer keeps its status: it is answered as a problem.
     """
     if exchange.reply is None:
-        with kit.metrics.readers.track_inprogress():
+        with kit.metrics.readers.track_inprogress(), kit.supervisor.reading(exchange.stream_id):
             await _stream(exchange, kit)
     if exchange.reply is not None:
         exchange.reply.headers["x-stream-id"] = exchange.stream_id
@@ -57,8 +59,14 @@ async def _stream(exchange: Exchange, kit: DeliveryKit) -> None:
     if exchange.setup is None or exchange.frames is None:
         raise ProgrammingError("only formatted chunks can be sent")
     ids = (exchange.stream_id, exchange.session_id)
-    reader = Reader(exchange.setup, exchange.receive, exchange.send, ids)
     is_new = exchange.run is not None
+
+    def measure() -> None:
+        kit.metrics.first_byte.observe(perf_counter() - exchange.arrived)
+
+    reader = Reader(
+        exchange.setup, exchange.receive, exchange.send, ids, on_first=measure if is_new else None
+    )
     try:
         await reader.deliver(exchange.frames, may_refuse=is_new)
     except ReaderEvicted:
