@@ -46,6 +46,8 @@ def cited(text: str, citations: Sequence[Citation]) -> list[tuple[str, str]]:
         ("[1]", "[1]", ["s1"]),
         ("[ 1 ]", "[1]", ["s1"]),
         ("Known [1, 9], unknown [7] and [0].", "Known [1], unknown and .", ["s1"]),
+        ("Unknown [8][9] [7]  here", "Unknown  here", []),
+        ("[7] at first, joined[8] on", "at first, joined on", []),
         ("[[1]]", "[[1]]", ["s1"]),
     ],
 )

@@ -151,9 +151,12 @@ async def test_a_result_is_capped(make_rig: Make, make_call: Make) -> None:
     assert len(result.result) == 32_768
 
 
-async def test_rounds_are_bounded(make_rig: Make, make_call: Make) -> None:
+async def test_rounds_are_bounded_and_no_other_provider_gets_more(
+    make_rig: Make, make_provider: Make, make_call: Make
+) -> None:
     rig = make_rig([make_call("double", '{"number": 4}')], tool_rounds=2)
     rig.tools = (Tool(double),)
+    rig.providers = (rig.provider, make_provider(["Never."], name="two"))
     rig.policy = RetryPolicy(base_delay=0, after_delta="replace")
     await rig.ask("Which?")
     assert rig.check_ended_once().error.code == "tool_rounds_exceeded"
