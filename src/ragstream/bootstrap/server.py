@@ -82,6 +82,7 @@ async def _serve(service: Service, listener: socket.socket, settings: Settings) 
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
+    await service.start()  # uvicorn would tell what cannot be opened in a hundred lines
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     stopped = asyncio.create_task(stopping.wait())
     host, port = listener.getsockname()[:2]
