@@ -9,6 +9,7 @@ export class Composer {
   #stop;
   #steps;
   #busy = false;
+  #paused = false;
   #ask;
 
   /**
@@ -36,11 +37,16 @@ export class Composer {
 
   /** Send a question, unless it is empty or an answer is being written. */
   send(question) {
-    if (this.#busy || question.trim() === "") return;
+    if (this.#busy || this.#paused || question.trim() === "") return;
     this.#input.value = "";
     this.#written();
     this.#ask(question.trim(), { includeSteps: this.#steps.checked });
     this.#input.focus();
+  }
+
+  /** Keep what is written, but send nothing as yet. */
+  set paused(paused) {
+    this.#paused = paused;
   }
 
   focus() {

@@ -33,7 +33,7 @@ export class Documents {
     this.#panel = panel;
     this.#open = open;
     this.#changed = changed;
-    this.#picker = el("input", { type: "file", multiple: true, accept: READABLE, class: "unseen", tabIndex: -1 });
+    this.#picker = el("input", { type: "file", multiple: true, accept: READABLE, hidden: true });
     this.#picker.addEventListener("change", () => {
       this.add([...this.#picker.files]);
       this.#picker.value = "";

@@ -28,9 +28,11 @@ const PROTOCOLS = new Set(["http:", "https:", "mailto:"]);
 const DEEPEST = 50; // what could be opened beyond this depth is text
 const LONGEST = 2_000; // characters of a destination
 
-/** Return the nodes of a text. */
-export function inline(text) {
-  return new Scanner(text).run();
+/**
+ * Return the nodes of a text. While it is `growing`, an address at its end is text: it may still become another.
+ */
+export function inline(text, growing = false) {
+  return new Scanner(text, growing).run();
 }
 
 /** Return the address as {href, shown}, or null where it is none that a reader may follow. */
@@ -47,12 +49,14 @@ export function address(destination) {
 
 class Scanner {
   #text;
+  #growing;
   #at = 0;
   #frames = [{ character: "", count: 0, children: [] }]; // what is open, the outermost first
   #lastRun = new Map(); // where the last run of so many backticks begins
 
-  constructor(text) {
+  constructor(text, growing) {
     this.#text = text;
+    this.#growing = growing;
     for (const run of text.matchAll(/`+/g)) this.#lastRun.set(run[0].length, run.index);
   }
 
@@ -143,7 +147,8 @@ class Scanner {
     const before = this.#text[this.#at - 1] ?? "";
     const found = WORD.test(before) ? "" : (this.#match(BARE)?.[0] ?? "");
     const url = withoutEnding(found, found.includes("(") ? STOPS : `${STOPS})`);
-    this.#autolink(url, url);
+    const whole = !this.#growing || this.#at + found.length < this.#text.length;
+    this.#autolink(whole ? url : "", url);
   }
 
   #angled() {

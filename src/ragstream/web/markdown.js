@@ -15,7 +15,8 @@ export class Prose {
   #element;
   #drawMark;
   #marks = [];
-  #drawn = []; // {source, element} of each block
+  #growing = false; // whether the block being drawn may go on
+  #drawn = []; // {state, element} of each block
 
   /**
    * @param {Element} element where the text is shown
@@ -26,21 +27,25 @@ export class Prose {
     this.#drawMark = drawMark;
   }
 
-  /** Show a text with its citations, given as {start, end, marker, …} in order. */
-  show(text, marks) {
+  /** Show a text with its citations, given as {start, end, marker, …} in order; more may come while it is `growing`. */
+  show(text, marks, growing) {
     this.#marks = marks;
     const found = blocks(marked(text, marks));
-    for (const [place, block] of found.entries()) this.#draw(place, block);
+    for (const [place, block] of found.entries()) {
+      this.#growing = growing && place === found.length - 1;
+      this.#draw(place, block);
+    }
     for (const { element } of this.#drawn.splice(found.length)) element.remove();
   }
 
   #draw(place, block) {
     const old = this.#drawn[place];
-    if (old?.source === block.source) return;
+    const state = `${this.#growing} ${block.source}`;
+    if (old?.state === state) return;
     const element = this.#block(block);
     if (old) old.element.replaceWith(element);
     else this.#element.append(element);
-    this.#drawn[place] = { source: block.source, element };
+    this.#drawn[place] = { state, element };
   }
 
   #block(block) {
@@ -81,7 +86,7 @@ export class Prose {
   }
 
   #inline(text) {
-    return inline(text).map((node) => this.#node(node, false));
+    return inline(text, this.#growing).map((node) => this.#node(node, false));
   }
 
   #node(node, inLink) {

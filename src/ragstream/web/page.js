@@ -73,11 +73,13 @@ async function open() {
   const sessionId = decodeURIComponent(location.hash.slice(1)) || null;
   toggleSidebar(false);
   sessions.current = sessionId;
+  composer.paused = sessionId !== null; // until it is clear what a question would follow
   try {
     await conversation.open(sessionId);
   } catch (error) {
     say(error.status === 404 ? { message: "This conversation is no longer there." } : error);
   }
+  composer.paused = false;
   welcome.hidden = sessionId !== null;
   if (conversation.busy) follow.toEnd();
   else get("turns").lastElementChild?.scrollIntoView();
@@ -166,11 +168,13 @@ function listenForFiles() {
 async function begin() {
   listen();
   if (matchMedia("(hover: hover)").matches) composer.focus(); // elsewhere a keyboard would cover the page
-  const about = await api.about();
-  welcome.samples = about.samples;
-  get("model").textContent = about.model === "extractive" ? "Answers quote your documents" : `Answers by ${about.model}`;
-  await open();
-  await Promise.all([sessions.refresh(), documents.refresh().catch(withoutDocuments)]);
+  await Promise.all([open(), introduce(), sessions.refresh(), documents.refresh().catch(withoutDocuments)]);
+}
+
+async function introduce() {
+  const { samples, model } = await api.about();
+  welcome.samples = samples;
+  get("model").textContent = model === "extractive" ? "Answers quote your documents" : `Answers by ${model}`;
 }
 
 /** Where somebody else's pipeline answers there is nothing to list or to add. */

@@ -66,13 +66,15 @@ export class Sessions {
     const input = el("input", { value: session.name, maxLength: 200, "aria-label": "Name of the conversation" });
     const form = el("form", {}, input);
     const row = el("li", {}, form);
-    const finish = async (save) => {
+    let left = false; // to leave is to lose the focus, which is to leave
+    const leave = async () => {
+      if (left) return;
+      left = true;
       row.replaceWith(item);
       const name = input.value.trim();
-      if (save && name && name !== session.name) await this.#try(() => this.#api.renameSession(session.id, name));
+      if (name && name !== session.name) await this.#try(() => this.#api.renameSession(session.id, name));
       this.#list.querySelector(`a[href="#${session.id}"]`)?.focus();
     };
-    const leave = () => row.isConnected && finish(true);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       leave();

@@ -68,7 +68,7 @@ export class Turn {
   #draw() {
     this.#frame = 0;
     const { text, reasoning, sources, steps, ending } = this.answer;
-    this.#prose.show(text, this.answer.marks);
+    this.#prose.show(text, this.answer.marks, ending === null);
     this.#reasoning.textContent = reasoning;
     this.#thoughts.hidden = reasoning === "";
     this.#steps.show(steps);

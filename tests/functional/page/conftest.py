@@ -8,7 +8,13 @@ import re
 import shutil
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    suppress,
+)
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,14 +22,23 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    async_playwright,
+    expect,
+)
 
 ROOT = Path(__file__).parents[3]
 SECONDS = 20.0  # the deadline of every wait
+expect.set_options(timeout=SECONDS * 1000)
 
 Serving = Callable[[list[str], Path], AbstractContextManager[httpx.Client]]
 Serve = Callable[..., str]
-Piece = str | asyncio.Event
+Piece = str | asyncio.Event | int
 
 VIOLATIONS = """document.addEventListener("securitypolicyviolation", (violation) =>
   console.error(`Policy violated: ${violation.violatedDirective} ${violation.blockedURI}`))"""
@@ -31,7 +46,7 @@ NETWORK = re.compile("Failed to load resource")  # what Chromium itself says of 
 
 
 class Model:
-    """An OpenAI-compatible server. It says its scripts, one a question, and waits where one has an event."""
+    """An OpenAI-compatible server. It says its scripts, one a question; events are waited for."""
 
     def __init__(self) -> None:
         self.address = ""
@@ -48,11 +63,14 @@ class Model:
             head = await reader.readuntil(b"\r\n\r\n")
             length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
             await reader.readexactly(int(length.group(1)) if length else 0)
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")
-            for piece in self._scripts.pop(0) if self._scripts else ("Nothing.",):
+            script = self._scripts.pop(0) if self._scripts else ("Nothing.",)
+            status = script[0] if isinstance(script[0], int) else 200
+            writer.write(b"HTTP/1.1 %d -\r\ncontent-type: text/event-stream\r\n" % status)
+            writer.write(b"connection: close\r\n\r\n")
+            for piece in script:
                 if isinstance(piece, str):
                     writer.write(_chunk({"content": piece}))
-                elif not await _before_hanging_up(piece, reader):
+                elif isinstance(piece, asyncio.Event) and not await _before_hanging_up(piece, reader):
                     self.closed.set()
                     return
             writer.write(_chunk({}, "stop") + b"data: [DONE]\n\n")
@@ -151,7 +169,7 @@ Visiting = Callable[..., Awaitable[Visit]]
 
 
 @asynccontextmanager
-async def listening(handler: Callable[..., Awaitable[None]]) -> AsyncIterator[str]:
+async def _listening(handler: Callable[..., Awaitable[None]]) -> AsyncIterator[str]:
     """Listen on a free port of this machine; yield the address, and at the end drop who is still there."""
     tasks: set[asyncio.Task[Any]] = set()
 
@@ -175,10 +193,16 @@ async def listening(handler: Callable[..., Awaitable[None]]) -> AsyncIterator[st
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+@pytest.fixture(scope="session")
+def listening() -> Callable[..., AbstractAsyncContextManager[str]]:
+    """Return a context manager that listens with a handler and yields its address."""
+    return _listening
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def model() -> AsyncIterator[Model]:
     model = Model()
-    async with listening(model.answer) as model.address:
+    async with _listening(model.answer) as model.address:
         yield model
 
 
@@ -257,8 +281,9 @@ async def visiting(browser: Browser) -> AsyncIterator[Visiting]:
         await context.add_init_script(VIOLATIONS)
         visit = Visit(await context.new_page())
         visits.append(visit)
-        context.on("page", lambda page: visit.listen(page, address))
-        visit.listen(visit.page, address)
+        origin = address.partition("/#")[0]
+        context.on("page", lambda page: visit.listen(page, origin))
+        visit.listen(visit.page, origin)
         await visit.page.goto(address)
         return visit
 
@@ -276,7 +301,7 @@ async def line() -> AsyncIterator[Callable[[str], Awaitable[Line]]]:
         async def lay(address: str) -> Line:
             url = httpx.URL(address)
             line = Line(url.host, url.port or 80)
-            line.address = await stack.enter_async_context(listening(line.carry))
+            line.address = await stack.enter_async_context(_listening(line.carry))
             return line
 
         yield lay

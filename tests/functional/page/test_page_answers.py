@@ -18,8 +18,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 Visiting = Callable[..., Awaitable[Any]]
 
-expect.set_options(timeout=SECONDS * 1000)
-
 
 async def ask(page: Page, question: str) -> None:
     await page.get_by_label("Your question").fill(question)
@@ -209,11 +207,13 @@ async def test_the_answer_is_copied_with_its_sources(modelled: str, model: Any, 
     )
 
 
-async def test_a_failure_is_said_in_plain_words(serve: Callable[..., str], visiting: Visiting) -> None:
-    nobody = serve(OPENAI_BASE_URL="http://127.0.0.1:1/v1", OPENAI_API_KEY="unused", RAGSTREAM_MODEL="none")
-    visit = await visiting(nobody)
+async def test_a_failure_is_said_in_plain_words(modelled: str, model: Any, visiting: Visiting) -> None:
+    visit = await visiting(modelled)
+    model.says(401)
     await ask(visit.page, "How do I stop an answer?")
-    await expect(visit.page.locator(".notice")).to_contain_text("The model provider cannot be reached.")
+    await expect(visit.page.locator(".notice")).to_contain_text(
+        "The model provider refused the server's key."
+    )
     await expect(visit.page.get_by_role("button", name="Ask again")).to_be_visible()
     await expect(visit.page).to_have_url(re.compile(r"#\w+"))  # the question is kept
     visit.forgive_network()
