@@ -13,14 +13,14 @@ from ragstream.streamlog.base import Record
 
 __all__ = ["Frame", "write_sse"]
 
-_HELD = frozenset({EventType.MESSAGE_START, EventType.STEP, EventType.SOURCES})
+_HELD = TERMINAL | {EventType.MESSAGE_START, EventType.STEP, EventType.SOURCES}
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
     """The bytes of some records, written at once."""
 
     data: bytes
-    held: bool  # says nothing yet that a reader waits for: the head may wait for more
+    held: bool  # nothing of the answer itself is in it: the head may wait for more, or for a failure's status
     terminal: Record | None  # the answer's end, if this frame has it
 
 

@@ -18,6 +18,7 @@ from starlette.types import Message, Receive, Send
 from ragstream.delivery.frames import Frame
 from ragstream.delivery.setup import StreamSetup
 from ragstream.errors import ReaderEvicted, ReaderLeft
+from ragstream.events import EventType
 from ragstream.streamlog.base import Record
 
 __all__ = ["Reader", "race", "until_left"]
@@ -65,8 +66,8 @@ class Reader:
 
         Args:
             frames: closed at the end, whatever happens.
-            may_refuse: return without a head if the first thing worth a head is a failure; the caller
-                then answers with an honest status. ``started`` tells.
+            may_refuse: return without a head if the answer fails before it has begun; the caller then
+                answers with an honest status. ``started`` tells.
 
         Raises:
             ReaderLeft: the client closed the connection.
@@ -98,9 +99,9 @@ class Reader:
                 self._tell_first()
                 continue
             self._held += frame.data
-            if frame.terminal is not None and may_refuse and frame.terminal.type == "failed":
+            if may_refuse and frame.held and frame.terminal and frame.terminal.type == EventType.ERROR:
                 return
-            if not frame.held:
+            if frame.terminal or not frame.held:
                 await self.release()
 
     async def release(self) -> None:

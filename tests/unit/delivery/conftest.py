@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from ragstream.streamlog.memory import MemoryLog
 
 from ragstream.answer import AnswerKit, LaneAnswerer
 from ragstream.bootstrap.binding import bind_blueprint
@@ -13,6 +12,7 @@ from ragstream.delivery.supervisor import Supervisor
 from ragstream.identity.local import LocalMode
 from ragstream.llm import LLMClient, ScriptedProvider
 from ragstream.storage.memory import MemoryIdempotency, MemorySessions, MemoryTurns
+from ragstream.streamlog.memory import MemoryLog
 from ragstream.telemetry import Metrics
 
 

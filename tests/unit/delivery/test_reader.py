@@ -116,11 +116,42 @@ async def test_head_goes_out_when_the_hold_is_over() -> None:
 async def test_an_early_failure_sends_nothing_so_that_its_status_is_honest() -> None:
     client, closed = Client(), list[bool]()
     subject = reader(client, head_hold=60.0)
-    items = [frame(b"start", held=True), frame(b"failed", terminal=FAILED)]
+    items = [frame(b"start", held=True), frame(b"failed", held=True, terminal=FAILED)]
     await subject.deliver(frames(items, closed), may_refuse=True)
     assert client.messages == []
     assert not subject.started
     assert subject.terminal is FAILED
+
+
+async def test_a_failure_together_with_the_first_words_is_streamed() -> None:
+    client, closed = Client(), list[bool]()
+    subject = reader(client, head_hold=60.0)
+    await subject.deliver(frames([frame(b"text and failed", terminal=FAILED)], closed), may_refuse=True)
+    assert client.body == b"text and failed"
+
+
+async def test_the_first_event_sent_is_told_once_and_a_heartbeat_is_none() -> None:
+    client, closed, gate, told = Client(), list[bool](), asyncio.Event(), list[int]()
+    subject = Reader(
+        setup(head_hold=0.0), client.receive, client.send, ("", ""), on_first=lambda: told.append(1)
+    )
+    items = [gate, frame(b"text"), frame(b"end", terminal=END)]
+    task = asyncio.create_task(subject.deliver(frames(items, closed), may_refuse=True))
+    await client.got(2)
+    assert told == []
+    gate.set()
+    async with asyncio.timeout(5):
+        await task
+    assert told == [1]
+
+
+async def test_who_takes_nothing_at_the_end_is_evicted_too() -> None:
+    client = Client()
+    subject = reader(client, write_deadline=0.05)
+    client.reading.clear()
+    async with asyncio.timeout(5):
+        with pytest.raises(ReaderEvicted, match="took nothing"):
+            await subject.finish(b"done")
 
 
 async def test_a_failure_is_streamed_to_who_comes_back() -> None:

@@ -22,10 +22,10 @@ class Native:
     def frame(self, record: Record) -> bytes:
         """Return one event; the record's data is one line of JSON and its type a checked name."""
         cursor = b"id: %d\n" % record.seq if record.seq else b""
-        return b"%s%sevent: %s\ndata: %s\n\n" % (
+        return b"%sevent: %s\n%sdata: %s\n\n" % (
             cursor,
-            self._retry_line(),
             record.type.encode(),
+            self._retry_line(),
             record.data,
         )
 
