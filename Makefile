@@ -15,7 +15,7 @@ serve: export RAGSTREAM_SAMPLE_QUESTIONS ?= ["How do I stop an answer?", \
 	"What happens when the server dies in the middle of an answer?", "How do I use my own documents?"]
 endif
 
-.PHONY: help setup serve test check bench docs trial lock
+.PHONY: help setup serve test check bench docs trial interop lock
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1	/p' Makefile | expand -t 10
@@ -49,7 +49,14 @@ docs: setup ## write anew what the documentation quotes from the program, and ch
 trial: setup ## run the tests that take minutes
 	@$(PYTHON_RUN) -m pytest -m nightly $(ARGS)
 
-lock: ## resolve requirements.lock anew (needs uv)
+interop: setup ## install the servers of others that some tests talk to, apart from .venv
+	@test -x .venv-interop/bin/litellm || { $(PYTHON_RUN) -m venv --clear .venv-interop && \
+		.venv-interop/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--only-binary :all: -r requirements-interop.lock; }
+
+lock: ## resolve the locks anew (needs uv)
 	uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --group dev \
 		--custom-compile-command 'make lock' pyproject.toml -o requirements.lock
-	@! grep -nE '://|^-' requirements.lock
+	uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url \
+		--group interop --custom-compile-command 'make lock' -o requirements-interop.lock
+	@! grep -nE '://|^-' requirements.lock requirements-interop.lock

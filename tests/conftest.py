@@ -24,6 +24,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+LITELLM = Path(__file__).parents[1] / ".venv-interop" / "bin" / "litellm"
+
 
 class Need(NamedTuple):
     """Something of the machine that tests with a marker need."""
@@ -35,6 +37,10 @@ class Need(NamedTuple):
 
 def _any_of(*programs: str) -> Callable[[], bool]:
     return lambda: any(shutil.which(program) for program in programs)
+
+
+def _litellm() -> bool:
+    return LITELLM.exists()
 
 
 def _postgres() -> bool:
@@ -54,6 +60,7 @@ NEEDS = {
     "browser": Need(
         _any_of("chromium", "chromium-browser", "google-chrome"), "Chromium: apt install chromium"
     ),
+    "litellm": Need(_litellm, "LiteLLM's proxy: make interop"),
     "node": Need(_any_of("node"), "Node.js: apt install nodejs npm"),
     "postgres": Need(_postgres, "PostgreSQL: apt install postgresql"),
     "redis": Need(_any_of("redis-server", "valkey-server"), "Redis or Valkey: apt install redis-server"),

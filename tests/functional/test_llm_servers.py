@@ -235,11 +235,7 @@ async def test_aimock_fails(aimock: str, question: str, code: str) -> None:
 @pytest.fixture
 def litellm(upstream: Any, tmp_path: Path) -> Iterator[str]:
     """The address of LiteLLM's proxy, which passes everything on to the scripted upstream."""
-    program = os.environ.get("RAGSTREAM_LITELLM") or shutil.which("litellm")
-    if not program:
-        pytest.skip(
-            "needs LiteLLM's proxy: install litellm[proxy] apart and set RAGSTREAM_LITELLM to its path"
-        )
+    program = str(Path(__file__).parents[2] / ".venv-interop" / "bin" / "litellm")
     model = {"model": "openai/m", "api_base": upstream.url, "api_key": "k"}
     settings = {
         "model_list": [{"model_name": "m", "litellm_params": model}],
@@ -253,6 +249,7 @@ def litellm(upstream: Any, tmp_path: Path) -> Iterator[str]:
     del os.environ["LITELLM_MASTER_KEY"]
 
 
+@pytest.mark.litellm
 async def test_litellm_passes_on(upstream: Any, litellm: str) -> None:
     upstream.say("Hello ", "🙂")
     answer = await collect(litellm, "?", key="sk-test")
