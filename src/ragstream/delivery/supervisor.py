@@ -19,6 +19,7 @@ from ragstream.delivery.base import AnswerRun
 from ragstream.errors import (
     AnswerStopped,
     ErrorCode,
+    LeaseLost,
     LimitExceeded,
     ProducerDied,
     ProgrammingError,
@@ -217,7 +218,8 @@ class Supervisor:
             await producer.produce()
             self._metrics.events.inc(producer.run.answer.seq - before)
         except StoreError as fault:  # the log is closed to us: its readers are told by their own reads
-            self._log_failed_at = perf_counter()
+            if not isinstance(fault, LeaseLost):  # it was deleted, or is somebody else's now
+                self._log_failed_at = perf_counter()
             _log.error("answer not logged", stream_id=producer.run.question.stream_id, code=fault.code)
         except Exception:  # noqa: BLE001 - the last boundary of an answer: even the rescue failed
             _log.exception("answer lost its lane", stream_id=producer.run.question.stream_id)

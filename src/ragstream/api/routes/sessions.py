@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
+from contextlib import aclosing, suppress
 from typing import Any
 
 import msgspec
@@ -17,10 +19,13 @@ from ragstream.api.replies import reply
 from ragstream.api.schemas import RenameRequest, SessionRequest
 from ragstream.errors import NotFound
 from ragstream.storage.base import Session
+from ragstream.streamlog.base import StreamLog
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/api/v1", tags=["sessions"])
+
+_STOPPING = 6.0  # seconds for a stopped answer to end; its closing steps bound themselves to five
 
 
 class SessionOut(msgspec.Struct, frozen=True):
@@ -97,11 +102,23 @@ async def _own_session(parts: ApiParts, session_id: str, owner: str) -> Session:
 
 
 async def _clear(parts: ApiParts, session_id: str, by: str) -> None:
+    """Stop what is under way, let its readers see the end, then delete everything."""
     for turn in await parts.kit.turns.history(session_id):
         if turn.ending is None:
             await parts.kit.log.cancel(turn.stream_id, by)
+            with suppress(TimeoutError, NotFound):
+                async with asyncio.timeout(_STOPPING):
+                    await _ended(parts.kit.log, turn.stream_id)
     for stream_id in await parts.kit.turns.clear(session_id):
         await parts.kit.log.delete(stream_id)
+
+
+async def _ended(log: StreamLog, stream_id: str) -> None:
+    status = await log.status(stream_id)
+    if status is not None:
+        async with aclosing(log.read(stream_id, status.last_seq)) as records:
+            async for _ in records:
+                pass
 
 
 def _out(session: Session) -> SessionOut:

@@ -10,7 +10,7 @@ from ragstream.delivery.frames import write_sse
 from ragstream.delivery.kit import DeliveryKit
 from ragstream.delivery.problem import problem_of_ending
 from ragstream.delivery.reader import Reader
-from ragstream.errors import ProgrammingError, ReaderEvicted, StoreError
+from ragstream.errors import NotFound, ProgrammingError, ReaderEvicted, StoreError
 from ragstream.events import EventError, EventType, StreamEvent, encode
 from ragstream.streamlog.base import Record
 
@@ -72,8 +72,10 @@ async def _stream(exchange: Exchange, kit: DeliveryKit) -> None:
     except ReaderEvicted:
         kit.metrics.evictions.inc()
         raise
-    except StoreError as fault:
-        await _tell_store_failure(exchange, reader, fault)
+    except (StoreError, NotFound) as fault:
+        if isinstance(fault, NotFound) and not reader.started:
+            raise
+        await _tell_failure(exchange, reader, fault)
     if reader.started:
         exchange.reader = reader
         exchange.note(bytes_sent=reader.bytes_sent, ending=reader.terminal and reader.terminal.type)
@@ -86,9 +88,9 @@ async def _stream(exchange: Exchange, kit: DeliveryKit) -> None:
         )
 
 
-async def _tell_store_failure(exchange: Exchange, reader: Reader, fault: StoreError) -> None:
-    """End a stream whose log failed with an event that is not in the log, so without an id."""
-    error = EventError(code=fault.code, message=str(fault), retryable=fault.retryable)
+async def _tell_failure(exchange: Exchange, reader: Reader, fault: StoreError | NotFound) -> None:
+    """End a stream whose log failed or was deleted with an event that is not in the log, so without an id."""
+    error = EventError(code=str(fault.code), message=str(fault), retryable=fault.retryable)
     event = StreamEvent(type=EventType.ERROR, error=error)
     reader.terminal = Record(0, event.type, encode(event))
     if reader.started and exchange.setup is not None:
