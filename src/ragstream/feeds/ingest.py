@@ -19,7 +19,7 @@ from ragstream.errors import BodyTooLarge, RequestError
 from ragstream.feeds.base import FileOutcome, IngestStatus, Progress
 from ragstream.feeds.kit import FeedsKit, SourceChange
 from ragstream.feeds.tally import Tally
-from ragstream.feeds.uploads import is_upload, safe_name, upload_location
+from ragstream.feeds.uploads import safe_name, upload_location
 from ragstream.feeds.walker import Found, SourceFile, find_files
 from ragstream.knowledge import run_blocking
 from ragstream.knowledge.base import Document, Library, Origin
@@ -148,11 +148,7 @@ class Ingest:
 
     async def _remove(self, found: Found, known: Mapping[str, Origin], tally: Tally) -> None:
         there = {file.location for file in found.files}
-        gone = [
-            location
-            for location in known
-            if location not in there and not is_upload(location) and found.covers(location)
-        ]
+        gone = [location for location in known if location not in there and found.covers(location)]
         if gone:
             await self.knowledge.discard(gone)
         for location in gone:

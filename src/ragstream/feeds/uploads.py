@@ -1,4 +1,4 @@
-"""Where an uploaded file belongs: under its name alone, which nobody's folder contains."""
+"""Where an uploaded file belongs: under its name alone, which is below nobody's folder."""
 
 from __future__ import annotations
 
@@ -7,20 +7,14 @@ from pathlib import PurePath
 
 from ragstream.errors import InvalidField
 
-__all__ = ["is_upload", "safe_name", "upload_location"]
+__all__ = ["safe_name", "upload_location"]
 
-_PREFIX = "upload:"
 _LONGEST = 150  # characters of a name that are kept
 
 
 def upload_location(name: str) -> str:
     """Return the location of an upload with this safe name."""
-    return _PREFIX + name
-
-
-def is_upload(location: str) -> bool:
-    """Whether a document came as an upload."""
-    return location.startswith(_PREFIX)
+    return f"upload:{name}"
 
 
 def safe_name(name: str) -> str:

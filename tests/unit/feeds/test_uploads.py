@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragstream.errors import InvalidField
-from ragstream.feeds.uploads import is_upload, safe_name, upload_location
+from ragstream.feeds.uploads import safe_name
 
 
 @pytest.mark.parametrize(
@@ -40,8 +40,3 @@ def test_any_name_is_made_safe_or_refused(name: str) -> None:
     assert 0 < len(safe) <= 150
     assert not set(safe) & set("/\\")
     assert all(unicodedata.category(character)[0] != "C" for character in safe)
-    assert is_upload(upload_location(safe))
-
-
-def test_no_file_is_an_upload() -> None:
-    assert not is_upload("/docs/upload:notes.md")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -87,7 +88,8 @@ async def test_what_another_opening_of_the_folder_adds_is_found(
     assert len(await knowledge.retrieve("apples", limit=5)) == 2
 
 
-async def test_changes_are_found_by_and_by_without_being_asked(knowledge: LocalKnowledge) -> None:
+async def test_changes_are_found_by_and_by_without_being_asked(knowledge: LocalKnowledge, put: Put) -> None:
+    await put("a.txt", "bananas")
     await knowledge.put(Origin(location="/b", uri="b.txt", content_hash="b"), read("b.txt", b"apples"))
     async with asyncio.timeout(20):
         while not await knowledge.retrieve("apples", limit=5):  # noqa: ASYNC110 - nothing tells
@@ -114,22 +116,32 @@ async def test_searches_while_documents_come_and_go_are_whole(knowledge: LocalKn
         group.create_task(change())
 
 
-async def test_a_search_ends_while_the_loop_is_never_idle(knowledge: LocalKnowledge, put: Put) -> None:
-    for number in range(20):
-        await put(f"{number}.txt", f"apples number {number} " * 50)
-    busy = True
+def test_a_search_ends_while_the_loop_is_never_idle(tmp_path: Path) -> None:
+    """With a processor to spare, a waiting thread is else not let in for seconds: see ``blocking``."""
+    uvloop = pytest.importorskip("uvloop")
 
     async def spin() -> None:
-        while busy:
-            sum(range(5000))
+        while True:
+            until = time.perf_counter() + 0.0003
+            while time.perf_counter() < until:
+                pass
             await asyncio.sleep(0)
 
-    spinning = asyncio.create_task(spin())
-    async with asyncio.timeout(10):
-        for _ in range(20):
-            assert await knowledge.retrieve("apples", limit=5)
-    busy = False
-    await spinning
+    async def search() -> None:
+        knowledge = LocalKnowledge(tmp_path)
+        await knowledge.start()
+        for number in range(40):
+            origin = Origin(location=f"/{number}", uri=f"{number}", content_hash="x")
+            await knowledge.put(origin, read("a.txt", f"apples number {number} ".encode() * 900))
+        await knowledge.catch_up()
+        spinning = asyncio.create_task(spin())
+        async with asyncio.timeout(15):
+            for _ in range(100):
+                assert await knowledge.retrieve("apples number", limit=5)
+        spinning.cancel()
+        await knowledge.aclose()
+
+    uvloop.run(search())
 
 
 async def test_a_cancelled_search_leaves_nothing_behind(knowledge: LocalKnowledge, put: Put) -> None:
