@@ -39,7 +39,7 @@ async def stopped_answer(service: Service, provider: ScriptedProvider, moment: i
 
 
 async def test_random_stops(serve: Any) -> None:
-    chance = random.Random(SEED)  # noqa: S311
+    chance = random.Random(SEED)
     script = [part for number in range(8) for part in (f"word{number} ", 3.0)]
     provider = ScriptedProvider(script, pause=pass_by)
     endings: list[Any] = []

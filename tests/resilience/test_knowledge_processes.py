@@ -81,8 +81,8 @@ async def test_two_processes_may_add_at_once(knowledge: LocalKnowledge, tmp_path
 
 
 async def test_a_kill_leaves_no_lock_and_loses_no_change(knowledge: LocalKnowledge, tmp_path: Path) -> None:
-    seed = random.randrange(1 << 32)  # noqa: S311
-    chance = random.Random(seed)  # noqa: S311
+    seed = random.randrange(1 << 32)
+    chance = random.Random(seed)
     committed: set[str] = set()
     for round_ in range(8):
         process = feeder(tmp_path, f"r{round_}-", 1000)
