@@ -107,7 +107,7 @@ def test_a_damaged_index_is_built_again(
                 if path.suffix != ".fast":
                     continue
                 content = path.read_bytes()
-                path.write_bytes(bytes(255 - byte for byte in content[:-200]) + content[-200:])
+                path.write_bytes(bytes(255 - byte for byte in content[:-110]) + content[-110:])
             case "remove":
                 path.unlink()
             case _:
