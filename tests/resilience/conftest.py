@@ -14,10 +14,9 @@ from typing import Any, Literal
 
 import pytest
 import uvicorn
-from ragstream.streamlog.memory import MemoryLog
-from ragstream.streamlog.sqlite import SQLiteLog
 
 from ragstream.api.parts import About
+from ragstream.bootstrap.connection import Connection
 from ragstream.bootstrap.resources import started
 from ragstream.bootstrap.service import Parts, Service
 from ragstream.bootstrap.stores import database_stores, memory_stores
@@ -25,6 +24,8 @@ from ragstream.delivery.settings import DeliverySettings
 from ragstream.identity.local import LocalMode
 from ragstream.llm import LLMClient, Provider
 from ragstream.streamlog.base import StreamLog
+from ragstream.streamlog.memory import MemoryLog
+from ragstream.streamlog.sqlite import SQLiteLog
 from ragstream.telemetry import Metrics
 
 Cut = Literal["FIN", "RST", "half-close"]
@@ -116,6 +117,14 @@ class Served:
         cursor = {} if after is None else {"last_event_id": str(after)}
         return await Line.open(self.port, "GET", f"/api/v1/streams/{stream_id}", **cursor)
 
+    async def cancel(self, stream_id: str) -> dict[str, Any]:
+        """Stop an answer, from another connection."""
+        line = await Line.open(self.port, "POST", f"/api/v1/streams/{stream_id}/cancel")
+        reply: dict[str, Any] = json.loads(await line.body())
+        await line.aclose()
+        assert line.status == 200, reply
+        return reply
+
     async def whole(self, stream_id: str) -> list[bytes]:
         """Return every event of a stream, read from its start."""
         line = await self.follow(stream_id)
@@ -156,7 +165,8 @@ async def served(
         )
     )
     with _listening() as listener:
-        server = uvicorn.Server(uvicorn.Config(service.app, log_config=None, timeout_graceful_shutdown=1))
+        config = uvicorn.Config(service.app, http=Connection, log_config=None, timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
         server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
         serving = asyncio.create_task(server.serve([listener]))
         try:
@@ -171,6 +181,7 @@ async def served(
 @contextlib.contextmanager
 def _listening() -> Iterator[socket.socket]:
     listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)  # as serve does, only smaller
     listener.bind(("127.0.0.1", 0))
     listener.listen(1024)
     try:
