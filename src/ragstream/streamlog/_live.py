@@ -114,10 +114,7 @@ class LiveStream:
             self._wake()
 
     def fail(self, fault: RagstreamError) -> None:
-        """Take back what is not acknowledged: nothing more comes, and this is why."""
-        del self._records[self.acked - self.base :]
-        self.size -= self.unacknowledged
-        self._kept -= self.unacknowledged
+        """Say that nothing more will be acknowledged, and why."""
         self.unacknowledged = 0
         self.fault = fault
         self._wake()

@@ -53,6 +53,7 @@ class FolderLock:
 
 def _lock(descriptor: int) -> None:
     if sys.platform == "win32":
+        os.lseek(descriptor, 0, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
     else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ragstream.errors import ConfigError, StoreError
+from ragstream.errors import ConfigError, NotFound, StoreError
 from ragstream.events import EventType, StreamEvent, TextDelta
 from ragstream.streamlog import Record
 from ragstream.streamlog.sqlite import SQLiteLog
@@ -133,6 +133,53 @@ async def test_who_keeps_up_never_asks_the_file(tmp_path: Path) -> None:
         del writer, reader  # who holds a log has its end in memory still
         assert len(await _read(log, "s")) == 101
         assert asked
+
+
+async def test_events_that_are_gone_are_missed_aloud(tmp_path: Path) -> None:
+    async with _running(tmp_path / "log.db") as log:
+        writer = await log.open("s", "ann")
+        for _ in range(100):
+            writer.append(_delta("x" * 10_000))
+            await writer.room()
+        writer.append(END)
+        await writer.close()
+        del writer
+        async with aclosing(log.read("s")) as reader:
+            assert len(await anext(reader)) < 100
+            with closing(sqlite3.connect(tmp_path / "log.db", isolation_level=None)) as other:
+                other.execute("DELETE FROM event")
+            with pytest.raises(NotFound):
+                await anext(reader)
+
+
+async def test_a_batch_that_fails_midway_is_undone(tmp_path: Path) -> None:
+    async with _running(tmp_path / "log.db") as log:
+        writers = [await log.open(name, "ann") for name in ("s", "t")]
+        with closing(sqlite3.connect(tmp_path / "log.db", isolation_level=None)) as other:
+            other.execute(
+                "INSERT INTO event SELECT id, 1, 'text_delta', x'00' FROM log WHERE stream_id = 's'"
+            )
+        for writer in writers:
+            writer.append(END)
+        for writer in writers:
+            with pytest.raises(StoreError):
+                await writer.flush()
+            await writer.close()
+        heir = await log.adopt("t")
+        assert heir.append(END) == 1
+        await heir.flush()
+        await heir.close()
+
+
+async def test_a_log_that_is_not_open_says_so(tmp_path: Path) -> None:
+    log = SQLiteLog(tmp_path / "log.db")
+    for _ in range(2):
+        with pytest.raises(StoreError, match="is not open"):
+            await log.open("s", "ann")
+        with pytest.raises(StoreError, match="is not open"):
+            await log.status("s")
+        await log.start()
+        await log.aclose()
 
 
 async def test_a_locked_file_is_waited_for(tmp_path: Path) -> None:

@@ -42,6 +42,18 @@ async def test_quick_and_slow_work_is_done_in_order(worker: Worker) -> None:
         assert await worker.run(lambda: 4) == 4
 
 
+async def test_the_loop_does_not_wait_once_for_each_caller(worker: Worker) -> None:
+    gate = threading.Event()
+    first = asyncio.create_task(worker.run(gate.wait))
+    async with asyncio.timeout(3):  # 5000 waits of a millisecond would take longer
+        others = [asyncio.create_task(worker.run(int)) for _ in range(5000)]
+        for _ in range(3):  # they run, the deadline's timer is due, it strikes
+            await asyncio.sleep(0)
+    gate.set()
+    async with asyncio.timeout(20):
+        await asyncio.gather(first, *others)
+
+
 async def test_errors_are_raised_where_the_work_is_awaited(worker: Worker) -> None:
     def fail() -> None:
         raise KeyError("quick")
