@@ -55,7 +55,8 @@ class LocalKnowledge:
         self._ticking = asyncio.create_task(self._tick(), name="knowledge-index")
 
     async def aclose(self) -> None:
-        """Let what is being written end, and close the files. Idempotent."""
+        """Let what is being stored end, give up what is being indexed, and close the files. Idempotent."""
+        self._projection.stop()
         if self._ticking is not None:
             self._ticking.cancel()
             with suppress(asyncio.CancelledError):

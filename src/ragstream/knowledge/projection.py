@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Event
 
 from ragstream.errors import RetrievalFailed
 from ragstream.knowledge.analyzer import VERSION
@@ -34,6 +35,7 @@ class Projection:
         self._analyzer = analyzer
         self._open: tuple[IndexFolder, LexicalIndex] | None = None
         self._retired = False
+        self._stopping = Event()
 
     def search(self, terms: Sequence[str], limit: int) -> dict[int, float]:
         """Return the keys of the best chunks and their scores; a damaged index is first built again.
@@ -49,8 +51,12 @@ class Projection:
                 self._drop(entry)
         raise RetrievalFailed("The index is damaged and could not be built again; see the disk's state.")
 
+    def stop(self) -> None:
+        """Give up what ``catch_up`` is at; the index stays as it was."""
+        self._stopping.set()
+
     def catch_up(self) -> bool:
-        """Take in every change committed so far; False where another writer is at it.
+        """Take in every change committed so far; False where another writer is at it, or after ``stop``.
 
         Raises:
             StorageFull: the disk is full.
@@ -60,7 +66,7 @@ class Projection:
             try:
                 index = self._index(entry)
                 if index.watermark() != self._store.epoch() or not entry.ready:
-                    watermark = index.follow(self._store)
+                    watermark = index.follow(self._store, self._stopping)
                     self._store.forget_removals(watermark)
             except IndexBusy:
                 return False

@@ -12,11 +12,12 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event
 
 import tantivy
 
 from ragstream.errors import StorageFull
-from ragstream.knowledge import analyzer
+from ragstream.knowledge.analyzer import terms as terms_of
 from ragstream.knowledge.sqlite import Changes, DocumentStore
 
 __all__ = ["IndexBusy", "IndexDamaged", "LexicalIndex"]
@@ -82,11 +83,11 @@ class LexicalIndex:
             hits = searcher.search(query, 1, count=False).hits
             return int(searcher.doc(hits[0][1]).get_first("watermark") or 0) if hits else 0
 
-    def follow(self, store: DocumentStore) -> int:
+    def follow(self, store: DocumentStore, stopping: Event) -> int:
         """Take in what the store has beyond the watermark, in one commit; return the new watermark.
 
         Raises:
-            IndexBusy: another writer is at work.
+            IndexBusy: another writer is at work, or ``stopping`` was set: the index is as it was.
             IndexDamaged: the index cannot be read, or is not one of this store.
             StorageFull: the disk is full; the index is as it was.
         """
@@ -97,7 +98,7 @@ class LexicalIndex:
             with store.changes(watermark) as changes:
                 if changes.epoch == watermark:
                     return watermark
-                self._take(writer, changes, fresh=watermark == 0)
+                self._take(writer, changes, stopping, fresh=watermark == 0)
             writer.commit()
         return changes.epoch
 
@@ -116,16 +117,16 @@ class LexicalIndex:
             raise
         writer.wait_merging_threads()
 
-    def _take(self, writer: tantivy.IndexWriter, changes: Changes, *, fresh: bool) -> None:
+    def _take(self, writer: tantivy.IndexWriter, changes: Changes, stopping: Event, *, fresh: bool) -> None:
         if not fresh:
             for pk in changes.removed:
                 writer.delete_documents_by_term("chunk", pk)
         for chunk in changes.added:
+            if stopping.is_set():
+                raise IndexBusy("The knowledge base is being closed.")
             if chunk.text.strip():  # white space alone is no passage, whatever its document's title
-                body = analyzer.terms(
-                    "\n".join((_context(chunk.title, chunk.heading, chunk.text), chunk.text))
-                )
-                writer.add_document(tantivy.Document(chunk=chunk.pk, body=" ".join(body)))
+                said = f"{_context(chunk.title, chunk.heading, chunk.text)}\n{chunk.text}"
+                writer.add_document(tantivy.Document(chunk=chunk.pk, body=" ".join(terms_of(said))))
         writer.delete_documents_by_term("chunk", _WATERMARK)
         writer.add_document(tantivy.Document(chunk=_WATERMARK, watermark=changes.epoch))
 

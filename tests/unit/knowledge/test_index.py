@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -81,7 +82,7 @@ def test_an_index_that_was_built_but_not_declared_ready_is_taken_over(
 ) -> None:
     keep("a.txt", "apples")
     entry = store.claim_index("1")
-    LexicalIndex(folder / entry.folder).follow(store)  # and here the process is killed
+    LexicalIndex(folder / entry.folder).follow(store, Event())  # and here the process is killed
     assert found(projection, store, "appl") == ["a.txt"]
     assert [path.name for path in folder.iterdir()] == [entry.folder]
 
@@ -165,13 +166,13 @@ def test_an_index_that_missed_removals_is_built_again(
     keep("a.txt", "apples")
     projection.catch_up()
     entry = store.claim_index("2")
-    LexicalIndex(folder / entry.folder).follow(store)
+    LexicalIndex(folder / entry.folder).follow(store, Event())
     gone = keep("b.txt", "apples")
-    LexicalIndex(folder / entry.folder).follow(store)
+    LexicalIndex(folder / entry.folder).follow(store, Event())
     store.remove(gone.id)
     projection.catch_up()  # forgets that b.txt went
     with pytest.raises(IndexDamaged):
-        LexicalIndex(folder / entry.folder).follow(store)
+        LexicalIndex(folder / entry.folder).follow(store, Event())
 
 
 def test_a_second_writer_waits_for_the_first(
@@ -181,7 +182,7 @@ def test_a_second_writer_waits_for_the_first(
     index = LexicalIndex(folder / store.claim_index("1").folder)
     writer = index._index.writer(15_000_000, 1)
     with pytest.raises(IndexBusy):
-        index.follow(store)
+        index.follow(store, Event())
     monkeypatch.setattr("ragstream.knowledge.projection._PATIENCE", 0.05)
     projection = Projection(store, folder)
     assert projection.catch_up() is False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from ragstream.errors import StorageUnavailable
 from ragstream.events import Passage
-from ragstream.knowledge import Document, LocalKnowledge, Origin
+from ragstream.knowledge import Document, LocalKnowledge, Origin, analyzer
 from ragstream.knowledge.base import Library
 from ragstream.knowledge.reading import read
 
@@ -161,6 +162,27 @@ async def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StorageUnavailable):
         await knowledge.start()
     await knowledge.aclose()
+
+
+async def test_closing_does_not_wait_for_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, indexed = threading.Event(), 0
+
+    def counted(text: str) -> list[str]:
+        nonlocal indexed
+        indexed += 1
+        begun.set()
+        return analyzer.terms(text)
+
+    monkeypatch.setattr("ragstream.knowledge.tantivy.terms_of", counted)
+    knowledge = LocalKnowledge(tmp_path)
+    await knowledge.start()
+    parsed = read("a.txt", b"some words " * 1_000_000)
+    await knowledge.put(Origin(location="/a", uri="a", content_hash="a"), parsed)
+    catching_up = asyncio.create_task(knowledge.catch_up())
+    await asyncio.to_thread(begun.wait, 20)
+    catching_up.cancel()
+    await knowledge.aclose()
+    assert 0 < indexed < len(parsed.chunks)
 
 
 async def test_closing_twice_is_fine(tmp_path: Path) -> None:
