@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import re
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable, Iterator
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -176,6 +179,73 @@ async def served(
             server.should_exit = True
             async with asyncio.timeout(PATIENCE):
                 await serving
+
+
+class Process(Served):
+    """``ragstream serve`` in a process of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.said = ""  # on standard error
+        self._listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._reading = asyncio.create_task(self._read())
+
+    @classmethod
+    async def start(cls, folder: Path, **settings: str) -> Process:
+        """Serve with the data in ``folder``; return once questions can be asked."""
+        arguments = ["-m", "ragstream", "serve", "--port", "0", "--data-dir", str(folder)]
+        inherited = {name: value for name, value in os.environ.items() if "RAGSTREAM" not in name}
+        self = cls(
+            await asyncio.create_subprocess_exec(
+                sys.executable,
+                *arguments,
+                cwd=folder.parent,
+                env=inherited | settings,
+                stderr=asyncio.subprocess.PIPE,
+            )
+        )
+        async with asyncio.timeout(3 * PATIENCE):  # a busy machine takes its time to import everything
+            self.port = await self._listening
+        return self
+
+    async def get(self, path: str) -> tuple[int, Any]:
+        """Return status and JSON of a GET."""
+        line = await Line.open(self.port, "GET", path)
+        body = json.loads(await line.body())
+        await line.aclose()
+        return line.status, body
+
+    async def ended(self) -> int:
+        """Wait for the process's end and return its exit code."""
+        async with asyncio.timeout(PATIENCE):
+            await self._reading
+            return await self.process.wait()
+
+    async def _read(self) -> None:
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            self.said += line.decode()
+            found = re.search(r"listens at http://\S+:(\d+)", self.said)
+            if found and not self._listening.done():
+                self._listening.set_result(int(found[1]))
+        if not self._listening.done():
+            self._listening.set_exception(ConnectionError(self.said))
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Callable[..., Awaitable[Process]]]:
+    """Return what starts a server process; whichever still runs at the end is killed."""
+    started: list[Process] = []
+
+    async def start(folder: Path, **settings: str) -> Process:
+        started.append(await Process.start(folder, **settings))
+        return started[-1]
+
+    yield start
+    for server in started:
+        with contextlib.suppress(ProcessLookupError):
+            server.process.kill()
+        await server.ended()
 
 
 @contextlib.contextmanager
