@@ -123,10 +123,12 @@ class Line:
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: int | None) -> None:
     """Carry what comes, up to so many bytes."""
     with suppress(ConnectionError):
-        while (left is None or left > 0) and (data := await reader.read(1 << 16)):
+        while data := await reader.read(1 << 16):
             writer.write(data[:left])
             await writer.drain()
             left = None if left is None else left - len(data)
+            if left is not None and left <= 0:
+                return
 
 
 async def _until_one_ends(*tasks: asyncio.Future[Any]) -> None:

@@ -190,7 +190,7 @@ async def test_everything_can_be_done_from_the_keyboard(address: str, visiting: 
     await page.keyboard.press("Escape")
     await expect(page.locator("#panel")).to_be_hidden()
     await focused(page, page.locator(".citation").first)
-    page = (await visiting(address, is_mobile=True, has_touch=True)).page  # where nothing has the focus at first
+    page = (await visiting(address, is_mobile=True, has_touch=True)).page  # nothing has the focus
     await page.keyboard.press("Tab")
     await focused(page, page.get_by_role("button", name="Skip to the question"))
     await page.keyboard.press("Tab")
