@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from ragstream.errors import DocumentRejected, RagstreamError, TypeMismatch
+from ragstream.errors import DocumentRejected, RagstreamError, TypeMismatch, Unavailable
 from ragstream.knowledge import Limits, SubprocessParser
 
 SECONDS = 40  # for what must end within 30
@@ -179,6 +180,8 @@ async def test_a_worker_that_died_idle_is_replaced(parser: SubprocessParser) -> 
 
 
 async def test_a_worker_is_reused(parser: SubprocessParser) -> None:
+    large = bytearray(500 << 20)  # what this process has must not count as the worker's
+    large[::4096] = b"x" * len(large[::4096])
     await parser.parse("a.txt", b"fine")
     [first] = parser._idle
     await parser.parse("b.txt", b"fine")
@@ -203,6 +206,14 @@ async def test_a_worker_sees_none_of_our_keys(
     await parser.parse("a.txt", b"fine")
     [worker] = parser._idle
     assert b"canary" not in Path(f"/proc/{worker._process.pid}/environ").read_bytes()  # noqa: ASYNC240
+
+
+async def test_a_worker_that_cannot_start_is_our_fault_and_not_the_file_s(
+    parser: SubprocessParser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(Unavailable):
+        await parser.parse("a.txt", b"fine")
 
 
 async def test_closing_leaves_no_process(parser: SubprocessParser) -> None:

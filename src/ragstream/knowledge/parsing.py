@@ -15,7 +15,7 @@ from pathlib import PurePath
 
 import msgspec
 
-from ragstream.errors import DocumentRejected, TypeMismatch, UnsupportedMediaType
+from ragstream.errors import DocumentRejected, TypeMismatch, Unavailable, UnsupportedMediaType
 from ragstream.knowledge._jobs import HEAD, Job, Limits, Outcome
 from ragstream.knowledge._text import MEDIA_TYPES
 from ragstream.knowledge.base import ParsedDocument
@@ -24,6 +24,7 @@ __all__ = ["SubprocessParser"]
 
 # Of our environment a worker gets what Python needs to start; no key of ours is in reach of a hostile file.
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "PYTHONHOME", "LANG", "LC_ALL", "SYSTEMROOT", "TMPDIR")
+_STARTING = 30.0  # seconds that a worker has to be ready
 _GOODBYE = 2.0  # seconds that an idle worker has to end
 
 _encoder = msgspec.msgpack.Encoder()
@@ -48,6 +49,7 @@ class SubprocessParser:
             UnsupportedMediaType: an ending that is not read here.
             TypeMismatch: the bytes are not what the ending says.
             DocumentRejected: broken, encrypted, empty, or beyond a limit.
+            Unavailable: no process can be started.
         """
         if len(data) > self.largest:
             raise DocumentRejected(
@@ -101,7 +103,19 @@ class _Worker:
             stderr=asyncio.subprocess.DEVNULL,
             env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
         )
-        return cls(process, limits)
+        worker = cls(process, limits)
+        try:
+            async with asyncio.timeout(_STARTING):
+                await worker._receive()
+        except (TimeoutError, asyncio.IncompleteReadError) as error:
+            await worker.kill()
+            raise Unavailable(
+                "The process that reads files does not start; see `ragstream doctor`."
+            ) from error
+        except BaseException:
+            await asyncio.shield(worker.kill())
+            raise
+        return worker
 
     @property
     def alive(self) -> bool:
@@ -141,12 +155,15 @@ class _Worker:
             await self._process.stdin.wait_closed()
 
     async def _exchange(self, frame: bytes) -> Outcome:
-        assert self._process.stdin is not None  # noqa: S101 - both are pipes
-        assert self._process.stdout is not None  # noqa: S101
+        assert self._process.stdin is not None  # noqa: S101 - it was started with a pipe
         self._process.stdin.write(HEAD.pack(len(frame)) + frame)
         await self._process.stdin.drain()
+        return _decoder.decode(await self._receive())
+
+    async def _receive(self) -> bytes:
+        assert self._process.stdout is not None  # noqa: S101 - it was started with a pipe
         (length,) = HEAD.unpack(await self._process.stdout.readexactly(HEAD.size))
-        return _decoder.decode(await self._process.stdout.readexactly(length))
+        return await self._process.stdout.readexactly(length)
 
     def _death(self, status: int) -> Outcome:
         if status == -signal.SIGXCPU:
