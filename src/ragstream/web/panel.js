@@ -27,11 +27,16 @@ export class Panel {
     this.content = content;
     this.#title.textContent = title;
     this.subtitle = subtitle;
-    this.#body.replaceChildren(...nodes.filter(Boolean));
-    this.#body.scrollTop = 0;
+    this.fill(...nodes);
     this.#element.hidden = false;
     document.body.classList.add("with-panel");
     this.#title.focus({ preventScroll: true });
+  }
+
+  /** Show something else under the same title; the focus stays where it is. */
+  fill(...nodes) {
+    this.#body.replaceChildren(...nodes.filter(Boolean));
+    this.#body.scrollTop = 0;
   }
 
   set subtitle(words) {

@@ -42,7 +42,7 @@ export class Passage {
       nodes = quoted(source, error);
     }
     if (this.#wanted !== source || this.#panel.content !== "passage") return; // closed, or another one meanwhile
-    this.#panel.show("passage", heading, ...nodes);
+    this.#panel.fill(...nodes);
     (document.getElementById("said") ?? document.getElementById("passage"))?.scrollIntoView();
   }
 }
