@@ -15,7 +15,9 @@ serve: export RAGSTREAM_SAMPLE_QUESTIONS ?= ["How do I stop an answer?", \
 	"What happens when the server dies in the middle of an answer?", "How do I use my own documents?"]
 endif
 
-serve: export RAGSTREAM_LOG_LEVEL ?= warning # info tells of every step
+# A newcomer's terminal stays readable; `info` tells of every step.
+serve: export RAGSTREAM_LOG_LEVEL ?= warning
+
 .PHONY: help setup serve test check bench docs trial interop lock
 
 help: ## list the commands
