@@ -32,18 +32,23 @@ export class Passage {
    */
   async open(source, words = "") {
     this.#wanted = source;
-    const heading = { title: source.title, subtitle: place(source) };
-    this.#panel.show("passage", heading, el("p", { class: "quiet" }, "Opening…"));
-    let nodes;
-    try {
-      if (!source.document_id) throw new Error("Only this passage is known, not its document.");
-      nodes = draw(await this.#api.documentText(source.document_id), source, words);
-    } catch (error) {
-      nodes = quoted(source, error);
-    }
+    this.#panel.show("passage", { title: source.title, subtitle: place(source) }, el("p", { class: "quiet" }, "Opening…"));
+    const nodes = await this.#nodes(source, words);
     if (this.#wanted !== source || this.#panel.content !== "passage") return; // closed, or another one meanwhile
     this.#panel.fill(...nodes);
     (document.getElementById("said") ?? document.getElementById("passage"))?.scrollIntoView();
+  }
+
+  async #nodes(source, words) {
+    if (!source.document_id) return quoted(source, "Only this passage is known, not its document.");
+    let document;
+    try {
+      document = await this.#api.documentText(source.document_id);
+    } catch (error) {
+      const gone = error.status === 404 && "This document is no longer there. The answer had this from it:";
+      return quoted(source, gone || inWords(error));
+    }
+    return draw(document, source, words);
   }
 }
 
@@ -95,7 +100,6 @@ function more(label, text) {
   return button;
 }
 
-function quoted({ quote }, error) {
-  const words = error.status === 404 ? "This document is no longer there. The answer had this from it:" : inWords(error);
-  return [el("p", { class: "quiet" }, words), quote ? el("blockquote", { class: "document-text" }, quote) : ""];
+function quoted({ quote }, why) {
+  return [el("p", { class: "quiet" }, why), quote && el("blockquote", { class: "document-text" }, quote)];
 }

@@ -13,7 +13,7 @@
  * connection that ends, breaks or falls silent before that is made again from the last id that was read. What
  * cannot be mended is thrown as a RagstreamError: an answer never just stops.
  *
- * It stands alone, without dependencies: copy the file. It runs in browsers and in Node.js 20 or later.
+ * It stands alone, without dependencies: copy the file. It runs in browsers and in Node.js 20.19 or later.
  */
 
 /** The types of event that end an answer. */

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import re
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -415,3 +416,23 @@ async def test_leaving_ends_the_iteration_at_once(listening: Listening) -> None:
     async with listening(server) as address:
         assert await _in_node(script, address) == [[1], 1]
     assert len(server.heads) == 1
+
+
+EXAMPLES = re.findall(
+    r"^```js\n(.*?)^```$",
+    (ROOT / "docs" / "how-to" / "use-the-javascript-client.md").read_text("utf-8"),
+    re.MULTILINE | re.DOTALL,
+)
+
+
+@pytest.mark.node
+@pytest.mark.parametrize("example", EXAMPLES, ids=["ask", "come back"])
+async def test_the_documented_examples_run_as_they_stand(example: str, address: str, tmp_path: Path) -> None:
+    shutil.copy(CLIENT, tmp_path)
+    (tmp_path / "example.mjs").write_text(example.replace("http://127.0.0.1:8000", address), "utf-8")
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec("node", tmp_path / "example.mjs", stdout=pipe, stderr=pipe)
+    async with asyncio.timeout(SECONDS):
+        out, complaint = await process.communicate()
+    assert (process.returncode, complaint.decode()) == (0, "")
+    assert "press the stop button" in out.decode()
