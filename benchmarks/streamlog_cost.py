@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -126,4 +125,4 @@ def _runner() -> Callable[[Awaitable[float]], float]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
