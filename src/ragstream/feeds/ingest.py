@@ -21,7 +21,7 @@ from ragstream.feeds.kit import FeedsKit, SourceChange
 from ragstream.feeds.tally import Tally
 from ragstream.feeds.uploads import safe_name, upload_location
 from ragstream.feeds.walker import Found, SourceFile, find_files
-from ragstream.knowledge import run_blocking
+from ragstream.knowledge import Blocking
 from ragstream.knowledge.base import Document, Library, Origin
 
 __all__ = ["Ingest"]
@@ -36,6 +36,7 @@ class Ingest:
         self._lane = lane
         self._kit = kit
         self._progress = progress
+        self._threads = Blocking()
         self._turn = asyncio.Lock()
         self._tally: Tally | None = None
 
@@ -81,7 +82,7 @@ class Ingest:
         return document
 
     async def _bring_in_step(self, roots: Sequence[Path], tally: Tally) -> None:
-        found = await run_blocking(None, find_files, roots, self._kit.parser.endings)
+        found = await self._threads.run(None, find_files, roots, self._kit.parser.endings)
         known = await self.knowledge.origins()
         tally.files_total = len(found.files)
         for failed in found.failed:
@@ -129,7 +130,7 @@ class Ingest:
 
     async def _take(self, file: SourceFile, before: Origin | None, touched: list[Origin]) -> FileOutcome:
         self._check_size(file.size)
-        data, digest = await run_blocking(None, _read_and_hash, file.path)
+        data, digest = await self._threads.run(None, _read_and_hash, file.path)
         origin = Origin(location=file.location, uri=file.uri, content_hash=digest, stamp=file.stamp)
         if before and before.content_hash == digest:
             touched.append(origin)

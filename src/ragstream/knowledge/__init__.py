@@ -13,12 +13,13 @@ from ragstream.knowledge.base import (
     ParsedDocument,
     Retriever,
 )
-from ragstream.knowledge.blocking import run_blocking
+from ragstream.knowledge.blocking import Blocking
 from ragstream.knowledge.fake import FakeRetriever
 from ragstream.knowledge.local import LocalKnowledge
 from ragstream.knowledge.parsing import SubprocessParser
 
 __all__ = [
+    "Blocking",
     "Chunk",
     "Document",
     "DocumentParser",
@@ -33,6 +34,5 @@ __all__ = [
     "Retriever",
     "SubprocessParser",
     "question_terms",
-    "run_blocking",
     "terms",
 ]

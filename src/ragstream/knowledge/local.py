@@ -14,7 +14,7 @@ from ragstream.errors import RagstreamError, StorageUnavailable
 from ragstream.events import Passage
 from ragstream.knowledge.analyzer import question_terms
 from ragstream.knowledge.base import Document, KnowledgeSize, Origin, ParsedDocument
-from ragstream.knowledge.blocking import run_blocking
+from ragstream.knowledge.blocking import Blocking
 from ragstream.knowledge.projection import Projection
 from ragstream.knowledge.sqlite import DocumentStore
 from ragstream.telemetry import get_logger
@@ -39,6 +39,7 @@ class LocalKnowledge:
         self._folder = folder
         self._store = DocumentStore(folder / "knowledge.db")
         self._projection = Projection(self._store, folder / "index")
+        self._threads = Blocking()
         self._readers = ThreadPoolExecutor(2, "knowledge-read")
         self._writer = ThreadPoolExecutor(1, "knowledge-write")
         self._indexer = ThreadPoolExecutor(1, "knowledge-index")
@@ -51,7 +52,7 @@ class LocalKnowledge:
             ConfigError: the files were written by another version.
             StorageUnavailable: the folder cannot be written.
         """
-        await run_blocking(self._writer, self._open)
+        await self._threads.run(self._writer, self._open)
         self._ticking = asyncio.create_task(self._tick(), name="knowledge-index")
 
     async def aclose(self) -> None:
@@ -78,43 +79,43 @@ class LocalKnowledge:
             RetrievalFailed: the index cannot be searched.
             StorageUnavailable: the database does not answer.
         """
-        return await run_blocking(self._readers, self._retrieve, query, limit)
+        return await self._threads.run(self._readers, self._retrieve, query, limit)
 
     async def size(self) -> KnowledgeSize:
         """Return how much is known."""
-        return await run_blocking(self._readers, self._store.size)
+        return await self._threads.run(self._readers, self._store.size)
 
     async def documents(self, *, limit: int = 1000) -> list[Document]:
         """Return documents by title."""
-        return await run_blocking(self._readers, self._store.documents, limit)
+        return await self._threads.run(self._readers, self._store.documents, limit)
 
     async def document(self, document_id: str) -> Document | None:
         """Return one document."""
-        return await run_blocking(self._readers, self._store.document, document_id)
+        return await self._threads.run(self._readers, self._store.document, document_id)
 
     async def text(self, document_id: str) -> str | None:
         """Return a document's whole text, to which the passages' offsets refer."""
-        return await run_blocking(self._readers, self._store.text, document_id)
+        return await self._threads.run(self._readers, self._store.text, document_id)
 
     async def put(self, origin: Origin, parsed: ParsedDocument) -> Document:
         """Add a document, or replace the one from the same location. ``catch_up`` makes it found."""
-        return await run_blocking(self._writer, self._store.put, origin, parsed)
+        return await self._threads.run(self._writer, self._store.put, origin, parsed)
 
     async def origins(self) -> dict[str, Origin]:
         """Return where each document comes from, by location."""
-        return await run_blocking(self._readers, self._store.origins)
+        return await self._threads.run(self._readers, self._store.origins)
 
     async def touch(self, origins: Collection[Origin]) -> None:
         """Note new stamps of files whose content is the same."""
-        await run_blocking(self._writer, self._store.touch, origins)
+        await self._threads.run(self._writer, self._store.touch, origins)
 
     async def discard(self, locations: Collection[str]) -> int:
         """Remove the documents from these locations; return how many there were."""
-        return await run_blocking(self._writer, self._store.discard, locations)
+        return await self._threads.run(self._writer, self._store.discard, locations)
 
     async def remove(self, document_id: str) -> bool:
         """Remove one document; False if there was none."""
-        return await run_blocking(self._writer, self._store.remove, document_id)
+        return await self._threads.run(self._writer, self._store.remove, document_id)
 
     async def catch_up(self) -> bool:
         """Make what was committed before this call visible to ``retrieve``.
@@ -123,7 +124,7 @@ class LocalKnowledge:
             False if another process has kept the index's writer for half a minute: it will be, later.
         """
         deadline = time.monotonic() + _PATIENCE
-        while not await run_blocking(self._indexer, self._projection.catch_up):
+        while not await self._threads.run(self._indexer, self._projection.catch_up):
             if time.monotonic() > deadline:
                 return False
             await asyncio.sleep(0.05)

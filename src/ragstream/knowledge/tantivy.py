@@ -47,6 +47,8 @@ class LexicalIndex:
         """
         self.folder = folder
         self._schema = _schema()
+        self._listing = folder / "meta.json"
+        self._commit: tuple[int, int, int] | None = None  # that searchers see
         with _mapped():
             folder.mkdir(parents=True, exist_ok=True)
             self._index = tantivy.Index(self._schema, str(folder))
@@ -63,8 +65,7 @@ class LexicalIndex:
             IndexDamaged: the index cannot be read.
         """
         with _mapped():
-            self._index.reload()
-            searcher = self._index.searcher()
+            searcher = self._searcher()
             frequency = {term: searcher.doc_freq("body", term) for term in terms}
             present = sorted(filter(frequency.__getitem__, terms), key=frequency.__getitem__)[:_MOST_TERMS]
             if not present:
@@ -77,11 +78,23 @@ class LexicalIndex:
     def watermark(self) -> int:
         """Return the last change that the index has."""
         with _mapped():
-            self._index.reload()
-            searcher = self._index.searcher()
+            searcher = self._searcher()
             query = tantivy.Query.term_query(self._schema, "chunk", _WATERMARK)
             hits = searcher.search(query, 1, count=False).hits
             return int(searcher.doc(hits[0][1]).get_first("watermark") or 0) if hits else 0
+
+    def _searcher(self) -> tantivy.Searcher:
+        """Return a searcher of the last commit, whichever process made it.
+
+        A reload that finds nothing new is cheap, but the first search after it is not. Each commit replaces
+        the file that lists the segments.
+        """
+        listing = self._listing.stat()  # before the reload
+        commit = (listing.st_ino, listing.st_mtime_ns, listing.st_size)
+        if commit != self._commit:
+            self._index.reload()
+            self._commit = commit
+        return self._index.searcher()
 
     def follow(self, store: DocumentStore, stopping: Event) -> int:
         """Take in what the store has beyond the watermark, in one commit; return the new watermark.
