@@ -13,6 +13,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -66,6 +67,12 @@ NEEDS = {
     "redis": Need(_any_of("redis-server", "valkey-server"), "Redis or Valkey: apt install redis-server"),
     "root": Need(_may_mount, "the right to mount: run as root", service=False),
 }
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C mean something to the programs under test: what starts us in the background may ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
