@@ -70,7 +70,7 @@ NEEDS = {
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C mean something to the programs under test: what starts us in the background may ignore it."""
+    """Let Ctrl-C reach the programs under test: what starts us in the background may ignore it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
