@@ -301,6 +301,19 @@ async def test_heartbeats_fill_the_silence(listening: Listening) -> None:
     assert b"Now." in body
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [(CHAT, "POST"), ("/api/v1/auth/sessions/x", "PATCH, DELETE"), ("/api/v1/documents", "GET, POST")],
+)
+async def test_a_method_that_is_not_possible_names_those_that_are(
+    listening: Listening, path: str, allowed: str
+) -> None:
+    async with listening(Ragstream(hello).app) as client:
+        reply = await client.put(path)
+    assert (reply.status_code, reply.headers["allow"]) == (405, allowed)
+    assert reply.json()["detail"] == f"PUT is not possible here; possible: {allowed}."
+
+
 async def test_what_is_measured_of_an_answer(listening: Listening) -> None:
     async with listening(Ragstream(hello).app) as client:
         await client.post(STREAM, json=ASK)

@@ -6,6 +6,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from ragstream.api.middleware import request_id
 from ragstream.delivery.problem import problem, problem_of_error
@@ -15,6 +16,7 @@ from ragstream.telemetry import get_logger
 __all__ = ["install"]
 
 _log = get_logger(__name__)
+_METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE")
 _CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
@@ -33,11 +35,24 @@ async def _ours(request: Request, error: RagstreamError) -> Response:
 
 
 async def _framework(request: Request, error: HTTPException) -> Response:
-    code = _CODES.get(error.status_code, "bad_request")
-    reply = problem(error.status_code, code, str(error.detail), request_id=request_id(request.scope))
-    for name, value in (error.headers or {}).items():
-        reply.headers[name] = value
+    code, detail = _CODES.get(error.status_code, "bad_request"), str(error.detail)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["allow"] = allowed = ", ".join(_allowed(request))
+        detail = f"{request.method} is not possible here; possible: {allowed}."
+    reply = problem(error.status_code, code, detail, request_id=request_id(request.scope))
+    reply.headers.update(headers)
     return reply
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return every method of the resource: the framework names those of the first route alone."""
+    routes = request.app.routes
+    return [
+        method
+        for method in _METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
 
 
 async def _invalid(request: Request, error: RequestValidationError) -> Response:

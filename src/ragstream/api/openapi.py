@@ -10,6 +10,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from ragstream.api.history import ChatHistory
+from ragstream.api.parts import About
+from ragstream.api.replies import DocumentList, DocumentText, Problem, SessionList, Status, StreamState
 from ragstream.api.schemas import ChatRequest, RenameRequest, SessionRequest
 from ragstream.delivery.steps.collecting import ChatResponse
 from ragstream.events import StreamEvent
@@ -17,6 +19,24 @@ from ragstream.events import StreamEvent
 __all__ = ["install"]
 
 _REF = "#/components/schemas/{}"
+_OUTGOING = (
+    StreamEvent,
+    ChatResponse,
+    ChatHistory,
+    SessionList,
+    StreamState,
+    DocumentList,
+    DocumentText,
+    Status,
+    About,
+    Problem,
+)
+_REQUEST_ID = {
+    "name": "X-Request-Id",
+    "in": "header",
+    "description": "Given back with the response, and in every line of the log; made where it is missing",
+    "schema": {"type": "string"},
+}
 
 
 def install(app: FastAPI) -> None:
@@ -38,9 +58,23 @@ def _document(app: FastAPI) -> dict[str, Any]:
         description=app.description,
         routes=app.routes,
     )
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
     schemas.update(_incoming() | _outgoing())
+    for foreign in ("HTTPValidationError", "ValidationError"):  # ours are problems
+        schemas.pop(foreign, None)
+    for operation in _operations(document):
+        replies = operation["responses"]
+        if "HTTPValidationError" in str(replies.get("422")):
+            del replies["422"]
+        operation.setdefault("parameters", []).append(_REQUEST_ID)
+    components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    document["security"] = [{"key": []}, {}]  # without keys, whoever reaches the server may ask
     return document
+
+
+def _operations(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [operation for path in document["paths"].values() for operation in path.values()]
 
 
 def _incoming() -> dict[str, Any]:
@@ -52,7 +86,5 @@ def _incoming() -> dict[str, Any]:
 
 
 def _outgoing() -> dict[str, Any]:
-    _, components = msgspec.json.schema_components(
-        (StreamEvent, ChatResponse, ChatHistory), ref_template=_REF.format("{name}")
-    )
+    _, components = msgspec.json.schema_components(_OUTGOING, ref_template=_REF.format("{name}"))
     return dict(components)

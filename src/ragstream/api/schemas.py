@@ -15,6 +15,7 @@ __all__ = ["ChatRequest", "MessageIn", "OptionsIn", "RenameRequest", "SessionReq
 _MAX_MESSAGES = 500
 _MAX_CHARACTERS = 100_000
 _MAX_METADATA = 16 * 1024
+_WITHOUT_NUL: dict[str, JsonValue] = {"pattern": "^[^\\u0000]*$"}  # which no JSON body of ours may hold
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -66,7 +67,12 @@ class MessageIn(_Strict):
     """One message of the conversation."""
 
     role: Literal["user", "assistant"]
-    content: Annotated[str, Field(max_length=_MAX_CHARACTERS)] | Annotated[list[PartIn], Field(min_length=1)]
+    content: (
+        Annotated[
+            str, Field(max_length=_MAX_CHARACTERS, json_schema_extra={"minLength": 1, "pattern": r"\S"})
+        ]
+        | Annotated[list[PartIn], Field(min_length=1)]
+    )
 
     @field_validator("content")
     @classmethod
@@ -135,13 +141,13 @@ class ChatRequest(_Strict):
 class SessionRequest(_Strict):
     """A session to be made."""
 
-    name: str = Field(default="", max_length=200)
+    name: str = Field(default="", max_length=200, json_schema_extra=_WITHOUT_NUL)
 
 
 class RenameRequest(_Strict):
     """A session's new name."""
 
-    name: str = Field(min_length=1, max_length=200)
+    name: str = Field(min_length=1, max_length=200, json_schema_extra=_WITHOUT_NUL)
 
 
 def parse(model: type[Body], value: Any) -> Body:

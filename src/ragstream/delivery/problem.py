@@ -10,9 +10,9 @@ from starlette.responses import Response
 from ragstream.errors import ErrorCode, InvalidField, RagstreamError
 from ragstream.events import EventError, StreamEvent
 
-__all__ = ["failure_status", "problem", "problem_of_ending", "problem_of_error"]
+__all__ = ["TITLES", "failure_status", "problem", "problem_of_ending", "problem_of_error"]
 
-_TITLES = {
+TITLES = {
     400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
     406: "Not Acceptable", 408: "Request Timeout", 409: "Conflict", 410: "Gone", 413: "Content Too Large",
     415: "Unsupported Media Type", 421: "Misdirected Request", 422: "Unprocessable Content",
@@ -56,7 +56,7 @@ def problem(
     """Return a problem response; ``members`` are further members of the problem object."""
     body = {
         "type": "about:blank",
-        "title": _TITLES.get(status, "Error"),
+        "title": TITLES.get(status, "Error"),
         "status": status,
         "detail": detail,
         "code": code,

@@ -2,45 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from ragstream.api.caller import Parts
+from ragstream.api.described import EVENTS, answers, body, content, problems
 from ragstream.api.intake import ChatIntake
 from ragstream.api.middleware import request_id
 from ragstream.delivery.lane import LaneResponse
+from ragstream.delivery.steps.collecting import ChatResponse
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/api/v1/chatbot", tags=["chat"])
+router = APIRouter(prefix="/api/v1/chatbot", tags=["chat"], default_response_class=Response)
 
-_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ChatRequest"}}},
-    }
+_ASKED = body("ChatRequest") | {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "description": "A question that is sent again under its key reads the first one's answer",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+        }
+    ]
 }
-_STREAM: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The events of the answer",
-        "content": {"text/event-stream": {"itemSchema": {"$ref": "#/components/schemas/StreamEvent"}}},
-    }
-}
-_WHOLE: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The whole answer",
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ChatResponse"}}},
-    }
-}
+_REFUSALS = problems(404, 408, 413, 415, 422)
+_FAILURES = problems(502, 504, 507)
+_STREAM = answers("The events of the answer", EVENTS)
+_WHOLE = answers("The whole answer", content(ChatResponse))
 
 
 @router.post(
     "/chat/stream",
     summary="Ask, and read the answer as it is written",
-    openapi_extra=_BODY,
-    responses=_STREAM,
+    openapi_extra=_ASKED,
+    responses=_STREAM | _REFUSALS | _FAILURES | problems(406),
 )
 async def chat_stream(request: Request, parts: Parts) -> Response:
     """Answer as Server-Sent Events. The answer goes on if the reader leaves; ``X-Stream-Id`` names it."""
@@ -48,7 +44,12 @@ async def chat_stream(request: Request, parts: Parts) -> Response:
     return LaneResponse(parts.lane, parts.kit, intake, request_id=request_id(request.scope))
 
 
-@router.post("/chat", summary="Ask, and get the answer whole", openapi_extra=_BODY, responses=_WHOLE)
+@router.post(
+    "/chat",
+    summary="Ask, and get the answer whole",
+    openapi_extra=_ASKED,
+    responses=_WHOLE | _REFUSALS | _FAILURES | problems(409),
+)
 async def chat(request: Request, parts: Parts) -> Response:
     """Answer as one JSON document: the same answer, collected."""
     intake = ChatIntake(streaming=False)

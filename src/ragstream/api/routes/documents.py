@@ -8,28 +8,37 @@ from fastapi import APIRouter, Depends, File, UploadFile
 from starlette.responses import Response
 
 from ragstream.api.caller import Parts, authenticated, library_of
-from ragstream.api.replies import reply
+from ragstream.api.described import Responses, problems, returns
+from ragstream.api.replies import DocumentList, DocumentText, reply
 from ragstream.errors import BodyTooLarge, NotFound
+from ragstream.knowledge.base import Document
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/api/v1/documents", tags=["documents"], dependencies=[Depends(authenticated)])
+router = APIRouter(
+    prefix="/api/v1/documents",
+    tags=["documents"],
+    dependencies=[Depends(authenticated)],
+    default_response_class=Response,
+)
 
 
-@router.get("")
+_GONE: Responses = {204: {"description": "It is gone"}}
+
+
+@router.get("", responses=returns(DocumentList, "The documents") | problems(404))
 async def list_documents(parts: Parts) -> Response:
     """List the documents, how much is known, and how far their reading has come."""
     library = library_of(parts)
-    return reply(
-        {
-            "documents": await library.knowledge.documents(),
-            "size": await library.knowledge.size(),
-            "ingest": library.status(),
-        }
-    )
+    documents, size = await library.knowledge.documents(), await library.knowledge.size()
+    return reply(DocumentList(documents=documents, size=size, ingest=library.status()))
 
 
-@router.post("", status_code=201)
+@router.post(
+    "",
+    status_code=201,
+    responses=returns(Document, "The document", status=201) | problems(404, 413, 415, 422, 507),
+)
 async def add_document(parts: Parts, file: Annotated[UploadFile, File()]) -> Response:
     """Read and index one file; it can be asked about when this returns."""
     limit = parts.settings.upload_max
@@ -39,17 +48,17 @@ async def add_document(parts: Parts, file: Annotated[UploadFile, File()]) -> Res
     return reply(document, 201)
 
 
-@router.get("/{document_id}/text")
+@router.get("/{document_id}/text", responses=returns(DocumentText, "The text") | problems(404))
 async def document_text(parts: Parts, document_id: str) -> Response:
     """Open a document's text, in which sources have their place."""
     knowledge = library_of(parts).knowledge
     document, text = await knowledge.document(document_id), await knowledge.text(document_id)
     if document is None or text is None:
         raise NotFound("There is no such document.")
-    return reply({"id": document.id, "title": document.title, "uri": document.uri, "text": text})
+    return reply(DocumentText(id=document.id, title=document.title, uri=document.uri, text=text))
 
 
-@router.delete("/{document_id}", status_code=204)
+@router.delete("/{document_id}", status_code=204, responses=_GONE | problems(404, 507))
 async def remove_document(parts: Parts, document_id: str) -> Response:
     """Remove a document and its chunks."""
     if not await library_of(parts).knowledge.remove(document_id):

@@ -6,16 +6,15 @@ import asyncio
 import secrets
 import time
 from contextlib import aclosing, suppress
-from typing import Any
 
-import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from ragstream.api.caller import Caller, Parts, body_of
+from ragstream.api.described import Responses, body, problems, returns
 from ragstream.api.history import ChatHistory, history_of
 from ragstream.api.parts import ApiParts
-from ragstream.api.replies import reply
+from ragstream.api.replies import SessionList, SessionOut, reply
 from ragstream.api.schemas import RenameRequest, SessionRequest
 from ragstream.errors import NotFound
 from ragstream.storage.base import Session
@@ -23,26 +22,20 @@ from ragstream.streamlog.base import StreamLog
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/api/v1", tags=["sessions"])
+router = APIRouter(prefix="/api/v1", tags=["sessions"], default_response_class=Response)
 
 _STOPPING = 6.0  # seconds for a stopped answer to end; its closing steps bound themselves to five
 
 
-class SessionOut(msgspec.Struct, frozen=True):
-    """A conversation; times in seconds since the epoch."""
-
-    id: str
-    name: str
-    created: float
-    updated: float
+_GONE: Responses = {204: {"description": "It is gone"}}
 
 
-def _body(name: str) -> dict[str, Any]:
-    schema = {"$ref": f"#/components/schemas/{name}"}
-    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
-
-
-@router.post("/auth/session", status_code=201, openapi_extra=_body("SessionRequest"))
+@router.post(
+    "/auth/session",
+    status_code=201,
+    openapi_extra=body("SessionRequest", required=False),
+    responses=returns(SessionOut, "The conversation", status=201) | problems(413, 422),
+)
 async def create_session(request: Request, parts: Parts, caller: Caller) -> Response:
     """Begin a conversation."""
     asked = await body_of(request, parts, SessionRequest)
@@ -52,14 +45,18 @@ async def create_session(request: Request, parts: Parts, caller: Caller) -> Resp
     return reply(_out(session), 201)
 
 
-@router.get("/auth/sessions")
+@router.get("/auth/sessions", responses=returns(SessionList, "The conversations") | problems())
 async def list_sessions(parts: Parts, caller: Caller) -> Response:
     """List the caller's conversations, the newest first."""
     sessions = await parts.kit.sessions.list(caller.name)
-    return reply({"sessions": [_out(session) for session in sessions]})
+    return reply(SessionList([_out(session) for session in sessions]))
 
 
-@router.patch("/auth/sessions/{session_id}", openapi_extra=_body("RenameRequest"))
+@router.patch(
+    "/auth/sessions/{session_id}",
+    openapi_extra=body("RenameRequest"),
+    responses=returns(SessionOut, "The conversation") | problems(404, 413, 422),
+)
 async def rename_session(request: Request, parts: Parts, caller: Caller, session_id: str) -> Response:
     """Give a conversation another name."""
     asked = await body_of(request, parts, RenameRequest)
@@ -69,7 +66,7 @@ async def rename_session(request: Request, parts: Parts, caller: Caller, session
     return reply(_out(session))
 
 
-@router.delete("/auth/sessions/{session_id}", status_code=204)
+@router.delete("/auth/sessions/{session_id}", status_code=204, responses=_GONE | problems(404))
 async def delete_session(parts: Parts, caller: Caller, session_id: str) -> Response:
     """Delete a conversation with its messages and their logs."""
     await _own_session(parts, session_id, caller.name)
@@ -78,7 +75,7 @@ async def delete_session(parts: Parts, caller: Caller, session_id: str) -> Respo
     return Response(status_code=204)
 
 
-@router.get("/chatbot/messages")
+@router.get("/chatbot/messages", responses=returns(ChatHistory, "The messages") | problems(404, 422))
 async def chat_history(parts: Parts, caller: Caller, session_id: str) -> Response:
     """Read the messages of a conversation, the oldest first; one under way has the stream to follow."""
     await _own_session(parts, session_id, caller.name)
@@ -86,7 +83,7 @@ async def chat_history(parts: Parts, caller: Caller, session_id: str) -> Respons
     return reply(ChatHistory(session_id=session_id, messages=history_of(turns)))
 
 
-@router.delete("/chatbot/messages", status_code=204)
+@router.delete("/chatbot/messages", status_code=204, responses=_GONE | problems(404, 422))
 async def clear_chat_history(parts: Parts, caller: Caller, session_id: str) -> Response:
     """Clear a conversation: running answers are stopped, messages and logs deleted."""
     await _own_session(parts, session_id, caller.name)

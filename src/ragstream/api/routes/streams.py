@@ -8,27 +8,31 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from ragstream.api.caller import Caller, Parts
+from ragstream.api.described import EVENTS, Responses, answers, content, problems, returns
 from ragstream.api.intake import FollowIntake
 from ragstream.api.middleware import request_id
-from ragstream.api.replies import reply
+from ragstream.api.replies import StreamState, reply
 from ragstream.delivery.lane import LaneResponse
+from ragstream.delivery.steps.collecting import ChatResponse
 from ragstream.errors import NotFound
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/api/v1/streams", tags=["streams"])
+router = APIRouter(prefix="/api/v1/streams", tags=["streams"], default_response_class=Response)
 
-_FOLLOW: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The events beyond the cursor, live or ended",
-        "content": {"text/event-stream": {"itemSchema": {"$ref": "#/components/schemas/StreamEvent"}}},
-    },
+
+_FOLLOW: Responses = {
+    **answers(
+        "The events beyond the cursor, live or ended; whole, for who accepts only JSON",
+        EVENTS | content(ChatResponse),
+    ),
     204: {"description": "The answer has ended and the reader has all of it"},
+    **problems(404, 406, 409, 410, 422, 502, 504, 507),
 }
 _CURSOR: dict[str, Any] = {
     "parameters": [
-        {"name": "after", "in": "query", "schema": {"type": "integer", "minimum": 0}},
-        {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}},
+        {"name": "after", "in": "query", "schema": {"type": "string", "pattern": "^[0-9]{0,15}$"}},
+        {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string", "pattern": "^[0-9]{0,15}$"}},
     ]
 }
 
@@ -40,7 +44,11 @@ async def follow_stream(request: Request, parts: Parts, stream_id: str) -> Respo
     return LaneResponse(parts.lane, parts.kit, intake, request_id=request_id(request.scope))
 
 
-@router.post("/{stream_id}/cancel", summary="Stop an answer")
+@router.post(
+    "/{stream_id}/cancel",
+    summary="Stop an answer",
+    responses=returns(StreamState, "It is being stopped, or has ended") | problems(404),
+)
 async def cancel_stream(parts: Parts, caller: Caller, stream_id: str) -> Response:
     """Stop the answer, keeping what was said; stopping twice, or after the end, changes nothing."""
     status = await parts.kit.log.status(stream_id)
@@ -48,9 +56,8 @@ async def cancel_stream(parts: Parts, caller: Caller, stream_id: str) -> Respons
         if status.owner != caller.name:
             raise NotFound("There is no such stream.")
         await parts.kit.log.cancel(stream_id, caller.name)
-        state = "cancelling" if status.state == "live" else "ended"
-        return reply({"stream_id": stream_id, "state": state})
+        return reply(StreamState(stream_id, "cancelling" if status.state == "live" else "ended"))
     turn = await parts.kit.turns.get(stream_id)
     if turn is None or turn.owner != caller.name:
         raise NotFound("There is no such stream.")
-    return reply({"stream_id": stream_id, "state": "ended"})
+    return reply(StreamState(stream_id, "ended"))
