@@ -5,30 +5,28 @@ under which it came, a chunk that went leaves a row with the number under which 
 for what it has not seen. What is indexed of a chunk's row never changes; a document that changed keeps the
 rows of those chunks that did not.
 
-Everything here blocks. Each thread has its own connection.
+Everything here blocks.
 """
 
 from __future__ import annotations
 
 import secrets
 import sqlite3
-import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
-from pathlib import Path
 
 import msgspec
 
-from ragstream.errors import ConfigError, StorageFull, StorageUnavailable
+from ragstream.errors import ConfigError, StorageUnavailable
 from ragstream.events import Passage
+from ragstream.knowledge._database import Database
 from ragstream.knowledge.base import Chunk, Document, KnowledgeSize, Origin, ParsedDocument
 
 __all__ = ["Changes", "DocumentStore", "IndexFolder", "IndexedChunk"]
 
-_BUSY = 5.0  # seconds to wait for another process's transaction
 _FORMAT = 1
 _SCHEMA = """
 CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -76,16 +74,8 @@ class IndexFolder(msgspec.Struct, frozen=True):
     ready: bool
 
 
-class DocumentStore:
+class DocumentStore(Database):
     """Documents and chunks in one SQLite file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
-        self._lock = threading.Lock()
-
-    # --- life
 
     def open(self) -> None:
         """Create the file where it is missing.
@@ -105,13 +95,6 @@ class DocumentStore:
                     f"{self.path} has format {found}, this version reads {_FORMAT}:"
                     " delete it and ingest again."
                 )
-
-    def close(self) -> None:
-        """Close every thread's connection; no other thread may be using its own."""
-        with self._lock:
-            while self._connections:
-                self._connections.pop().close()
-            self._local = threading.local()
 
     # --- documents
 
@@ -227,7 +210,7 @@ class DocumentStore:
     @contextmanager
     def changes(self, after: int) -> Iterator[Changes]:
         """Give what changed after a change number, as of one moment."""
-        with _mapped(), _transaction(self._connection(), "DEFERRED") as connection:
+        with self._reading() as connection:
             epoch = connection.execute("SELECT value FROM state WHERE name = 'epoch'").fetchone()[0]
             removed = connection.execute("SELECT chunk FROM removals WHERE change > ?", (after,))
             added = connection.execute(
@@ -278,8 +261,6 @@ class DocumentStore:
         with self._writing() as connection:
             connection.execute("DELETE FROM indexes WHERE folder = ?", (index.folder,))
 
-    # --- connections
-
     def _state(self, name: str) -> int:
         [(value,)] = self._rows("SELECT value FROM state WHERE name = ?", (name,))
         return int(value)
@@ -289,29 +270,6 @@ class DocumentStore:
             "UPDATE state SET value = value + 1 WHERE name = 'epoch' RETURNING value"
         ).fetchone()
         return int(row[0])
-
-    def _rows(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple]:  # type: ignore[type-arg]
-        with _mapped():
-            return self._connection().execute(sql, values).fetchall()
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with _mapped(), _transaction(self._connection(), "IMMEDIATE") as connection:
-            yield connection
-
-    def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            # One thread uses it; another one may close it.
-            connection = sqlite3.connect(
-                self.path, timeout=_BUSY, isolation_level=None, check_same_thread=False
-            )
-            with self._lock:
-                self._connections.append(connection)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            self._local.connection = connection
-        return connection
 
 
 def _replace_chunks(
@@ -371,30 +329,3 @@ def _passage(row: tuple, score: float) -> Passage:  # type: ignore[type-arg]
         page=page,
         heading=heading,
     )
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection, kind: str) -> Iterator[sqlite3.Connection]:
-    connection.execute(f"BEGIN {kind}")
-    try:
-        yield connection
-    except BaseException:
-        if connection.in_transaction:  # SQLite itself rolls back where the disk is full
-            connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
-
-
-@contextmanager
-def _mapped() -> Iterator[None]:
-    """Turn SQLite's errors into ours."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if "full" in str(error):
-            raise StorageFull("The disk is full: the knowledge base cannot grow. Free some space.") from error
-        raise StorageUnavailable(f"The knowledge base's database does not answer: {error}.") from error
-    except sqlite3.DatabaseError as error:
-        raise StorageUnavailable(
-            f"The knowledge base's database is damaged ({error}). Delete it and ingest again."
-        ) from error

@@ -130,7 +130,7 @@ def test_a_lock_held_too_long_is_an_error(
     store: DocumentStore, keep: Keep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.close()
-    monkeypatch.setattr("ragstream.knowledge.sqlite._BUSY", 0.05)
+    monkeypatch.setattr("ragstream.knowledge._database._BUSY", 0.05)
     outside = sqlite3.connect(store.path, isolation_level=None)
     outside.execute("BEGIN IMMEDIATE")
     with pytest.raises(StorageUnavailable, match="locked"):
