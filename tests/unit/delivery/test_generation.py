@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,10 +12,12 @@ from ragstream.api.intake import ChatIntake
 from ragstream.delivery.base import Inquiry
 from ragstream.delivery.exchange import Exchange
 from ragstream.delivery.kit import DeliveryKit
+from ragstream.delivery.steps.admission import _check_options
 from ragstream.delivery.steps.generation import claim_stream, create_generator
 from ragstream.errors import (
     BadIdempotencyKey,
     IdempotencyMismatch,
+    InvalidField,
     ProgrammingError,
     StreamConsumed,
     Unavailable,
@@ -173,3 +175,28 @@ async def test_no_answer_begins_while_shutting_down(kit: DeliveryKit) -> None:
     await create_generator(made, kit)
     with pytest.raises(Unavailable, match="shutting down"):
         await claim_stream(made, kit)
+
+
+async def test_creation_notes_that_it_did_and_nothing_of_the_question(kit: DeliveryKit) -> None:
+    made = exchange()
+    await create_generator(made, kit)
+    assert made.notes == {"generator_created": True, "generator_configured": True}
+    assert made.stream is not None
+    await made.stream.aclose()
+
+
+async def test_options_are_those_that_the_provider_is_configured_for(kit: DeliveryKit) -> None:
+    known = exchange(options=Options(extras={"top_k": 4}))
+    _check_options(cast(Inquiry, known.asked), kit)
+    unknown = exchange(options=Options(extras={"top_q": 4}))
+    with pytest.raises(InvalidField, match="known: temperature, max_tokens, seed, stop, top_k"):
+        _check_options(cast(Inquiry, unknown.asked), kit)
+
+
+async def test_without_a_model_the_configured_one_answers(kit: DeliveryKit) -> None:
+    made = exchange()
+    await create_generator(made, kit)
+    await claim_stream(made, kit)
+    start, *_, ending = await read(kit, made.stream_id)
+    assert start.message_start is not None
+    assert start.message_start.model == kit.answerer.model == ending.model

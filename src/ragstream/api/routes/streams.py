@@ -20,7 +20,6 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/api/v1/streams", tags=["streams"], default_response_class=Response)
 
-
 _FOLLOW: Responses = {
     **answers(
         "The events beyond the cursor, live or ended; whole, for who accepts only JSON",
