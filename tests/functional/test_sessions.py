@@ -102,8 +102,7 @@ async def test_an_answer_under_way_is_ended_first(client: httpx.AsyncClient, how
             gone = await client.delete(f"{SESSIONS}/{session}")
         assert gone.status_code == 204
         rest = "\n".join([line async for line in lines])
-    # Who is slower than the deletion reads that the stream is gone.
-    assert rest.count("event: cancelled") + rest.count('"code":"not_found"') == 1
+    assert rest.count("event: cancelled") == 1
     assert rest.rstrip().endswith("event: done\ndata: {}")
     assert (await client.get(f"/api/v1/streams/{stream_id}")).status_code == 404
     history = await client.get(MESSAGES, params={"session_id": session})

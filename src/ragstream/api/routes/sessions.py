@@ -116,6 +116,7 @@ async def _ended(log: StreamLog, stream_id: str) -> None:
         async with aclosing(log.read(stream_id, status.last_seq)) as records:
             async for _ in records:
                 pass
+        await asyncio.sleep(0)  # who keeps up was woken in the same pass, and now has written the end
 
 
 def _out(session: Session) -> SessionOut:
