@@ -8,7 +8,7 @@ import random
 import re
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -235,13 +235,18 @@ class Server:
         self._hold = hold
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        length = re.search(r"content-length: (\d+)", head, re.IGNORECASE)
-        await reader.readexactly(int(length.group(1)) if length else 0)
-        self.heads.append(head)
-        writer.write(self._replies.pop(0) if len(self._replies) > 1 else self._replies[0])
+        with suppress(asyncio.IncompleteReadError):  # a connection made in advance, and not needed
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            length = re.search(r"content-length: (\d+)", head, re.IGNORECASE)
+            await reader.readexactly(int(length.group(1)) if length else 0)
+            self.heads.append(head)
+            await self._reply(reader, writer)
+
+    async def _reply(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        last = len(self._replies) == 1  # which is said for ever
+        writer.write(self._replies[0] if last else self._replies.pop(0))
         await writer.drain()
-        if self._hold and len(self._replies) > 1:
+        if self._hold and not last:
             await reader.read()
         writer.close()
         await writer.wait_closed()
