@@ -12,7 +12,7 @@ from ragstream.blueprint.diagram import Diagram, Kind, Node, Track
 from ragstream.errors import BlueprintError
 from ragstream.telemetry import Metrics
 
-__all__ = ["Blueprint", "Lane", "Step", "bind", "step"]
+__all__ = ["Blueprint", "Lane", "Step", "bind", "disagreement", "marked", "step"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -79,7 +79,7 @@ def bind(diagram: Diagram, modules: Iterable[ModuleType], *, metrics: Metrics | 
     Raises:
         BlueprintError: they disagree; one line that names the node and the function.
     """
-    functions = _collect(modules)
+    functions = marked(modules)
     nodes = {node.id: node for node in diagram.nodes}
     for name, function in functions.items():
         if name not in nodes:
@@ -98,11 +98,12 @@ def bind(diagram: Diagram, modules: Iterable[ModuleType], *, metrics: Metrics | 
     return Blueprint(diagram, {track.name: _lane(track, steps) for track in diagram.tracks})
 
 
-def _lane(track: Track, steps: Mapping[str, Step]) -> Lane:
-    return Lane(track.name, steps[track.start.id], steps[track.rescue.id] if track.rescue else None)
+def marked(modules: Iterable[ModuleType]) -> dict[str, Callable[..., Any]]:
+    """Return the functions in ``modules`` that are marked, by the id of their node.
 
-
-def _collect(modules: Iterable[ModuleType]) -> dict[str, Callable[..., Any]]:
+    Raises:
+        BlueprintError: two are marked with the same id.
+    """
     functions: dict[str, Callable[..., Any]] = {}
     for module in modules:
         for function in vars(module).values():
@@ -116,8 +117,22 @@ def _collect(modules: Iterable[ModuleType]) -> dict[str, Callable[..., Any]]:
     return functions
 
 
+def disagreement(node: Node, function: Callable[..., Any]) -> BlueprintError | None:
+    """Return what keeps ``function`` from doing the step that is drawn as ``node``, if anything does."""
+    try:
+        (_check_decision if node.kind is Kind.DECISION else _check_process)(node, function)
+    except BlueprintError as error:
+        return error
+    return None
+
+
+def _lane(track: Track, steps: Mapping[str, Step]) -> Lane:
+    return Lane(track.name, steps[track.start.id], steps[track.rescue.id] if track.rescue else None)
+
+
 def _step(node: Node, function: Callable[..., Any]) -> Step:
-    (_check_decision if node.kind is Kind.DECISION else _check_process)(node, function)
+    if (error := disagreement(node, function)) is not None:
+        raise error
     return Step(
         node=node,
         function=function,

@@ -45,7 +45,7 @@ async def walk(
         while step is not None:
             if until is None and state.ending is not None:
                 until = asyncio.get_running_loop().time() + CLOSING_SECONDS
-            with Visit(step, state, context, closing=until is not None) as visit:
+            with Visit(lane, step, state, context, closing=until is not None) as visit:
                 if step.decides:
                     visit.decide(step.function(state))
                 elif step.speaks:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
@@ -33,8 +33,11 @@ from ragstream.errors import (
 from ragstream.events import EventType, StepInfo, StreamEvent
 from ragstream.telemetry import log_line, tracer
 
-__all__ = ["Visit", "journey"]
+__all__ = ["Listener", "Visit", "journey", "overheard"]
 
+Listener = Callable[[Lane, Mapping[str, Any]], None]  # takes the attributes of a step's line
+
+_listeners: list[Listener] = []
 _logger = logging.getLogger("ragstream.steps")
 _enabled = _logger.isEnabledFor
 _STOPPED = (asyncio.CancelledError, GeneratorExit)  # the walk is cancelled, or its generator closed
@@ -57,16 +60,40 @@ def journey(lane: Lane, state: State) -> Iterator[Context | None]:
         span.end()
 
 
+@contextmanager
+def overheard(listener: Listener) -> Iterator[None]:
+    """Hand the line of each step that completed or failed to ``listener`` too, whatever the log's level."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+
+
 class Visit:
     """One step being run, as a ``with`` block: where it leads, how long it took, how it ended.
 
     While closing, an error of a step that does not decide is told here and ends here: the walk goes on.
     """
 
-    __slots__ = ("_began", "_closing", "_context", "_state", "_step", "next", "outcome", "seconds", "span")
+    __slots__ = (
+        "_began",
+        "_closing",
+        "_context",
+        "_lane",
+        "_state",
+        "_step",
+        "next",
+        "outcome",
+        "seconds",
+        "span",
+    )
 
-    def __init__(self, step: Step, state: State, context: Context | None, *, closing: bool) -> None:
-        self._step, self._state, self._context, self._closing = step, state, context, closing
+    def __init__(
+        self, lane: Lane, step: Step, state: State, context: Context | None, *, closing: bool
+    ) -> None:
+        self._lane, self._step, self._state, self._context = lane, step, state, context
+        self._closing = closing
         self.next = step.next
         self.outcome: str | None = None
         self.seconds = 0.0
@@ -110,8 +137,8 @@ class Visit:
             self.next = None
         if error is not None:
             self._tell_failure(error, ends_here=goes_on)
-        elif _enabled(logging.INFO):
-            log_line(_logger, logging.INFO, step.title, self._attributes("completed"))
+        elif _listeners or _enabled(logging.INFO):
+            self._tell(logging.INFO, self._attributes("completed"))
         if self.span is not None:
             self._end_span(self.span, error)
         if state.notes:
@@ -131,12 +158,17 @@ class Visit:
         level = logging.INFO if isinstance(error, _NOT_OURS) else logging.ERROR
         if self._step.failed is not None:
             self._step.failed(_code(error))
-        if not _enabled(level):
+        if not (_listeners or _enabled(level)):
             return
         said = self._attributes("failed") | {"code": _code(error)}
         if level == logging.ERROR and isinstance(error, RagstreamError):
             said["error"] = str(error)
-        log_line(_logger, level, self._step.title, said, error if ends_here else None)
+        self._tell(level, said, error if ends_here else None)
+
+    def _tell(self, level: int, said: dict[str, Any], error: BaseException | None = None) -> None:
+        for listener in _listeners:
+            listener(self._lane, said)
+        log_line(_logger, level, self._step.title, said, error)
 
     def _end_span(self, span: Span, error: BaseException | None) -> None:
         for name, value in self._attributes("failed" if error else "completed").items():
