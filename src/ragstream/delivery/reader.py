@@ -116,9 +116,9 @@ class Reader:
                 (b"x-stream-id", stream_id.encode()),
                 (b"x-session-id", session_id.encode()),
             ]
+            held, self._held = bytes(self._held), bytearray()
             await self._pass({"type": "http.response.start", "status": 200, "headers": headers})
-        held, self._held = bytes(self._held), bytearray()
-        await self.write(held or self._setup.projection.heartbeat)
+            await self._send_body(held or self._setup.projection.heartbeat)  # before any frame that waits
         if held:
             self._tell_first()
 
@@ -129,12 +129,13 @@ class Reader:
 
     async def write(self, data: bytes, *, more: bool = True) -> None:
         async with self._turn:
-            if self._gzip is not None:
-                data = self._gzip.compress(data) + self._gzip.flush(
-                    zlib.Z_SYNC_FLUSH if more else zlib.Z_FINISH
-                )
-            await self._pass({"type": "http.response.body", "body": data, "more_body": more})
-            self.bytes_sent += len(data)
+            await self._send_body(data, more=more)
+
+    async def _send_body(self, data: bytes, *, more: bool = True) -> None:
+        if self._gzip is not None:
+            data = self._gzip.compress(data) + self._gzip.flush(zlib.Z_SYNC_FLUSH if more else zlib.Z_FINISH)
+        await self._pass({"type": "http.response.body", "body": data, "more_body": more})
+        self.bytes_sent += len(data)
 
     async def _pass(self, message: Message) -> None:
         clock = asyncio.get_running_loop().time

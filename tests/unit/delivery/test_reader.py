@@ -113,6 +113,24 @@ async def test_head_goes_out_when_the_hold_is_over() -> None:
     assert client.body.endswith(b"end")
 
 
+async def test_what_was_held_goes_out_before_what_came_while_the_head_was_sent() -> None:
+    client, closed, gate = Client(), list[bool](), asyncio.Event()
+    client.reading.clear()  # a server, or a middleware, that takes its time over the head
+    subject = reader(client, head_hold=0.0)
+    items = [frame(b"start ", held=True), gate, frame(b"text "), frame(b"end", terminal=END)]
+    task = asyncio.create_task(subject.deliver(frames(items, closed), may_refuse=True))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert subject.started
+    gate.set()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    client.reading.set()
+    async with asyncio.timeout(5):
+        await task
+    assert client.body == b"start text end"
+
+
 async def test_an_early_failure_sends_nothing_so_that_its_status_is_honest() -> None:
     client, closed = Client(), list[bool]()
     subject = reader(client, head_hold=60.0)
