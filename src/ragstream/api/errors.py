@@ -65,4 +65,7 @@ async def _invalid(request: Request, error: RequestValidationError) -> Response:
 
 async def _unforeseen(request: Request, error: Exception) -> Response:
     _log.error("request failed", exc_info=error)
-    return problem_of_error(RagstreamError(), request_id=request_id(request.scope))
+    name = request_id(request.scope)
+    reply = problem_of_error(RagstreamError(), request_id=name)
+    reply.headers["x-request-id"] = name  # the framework answers this one outside of all middleware
+    return reply

@@ -58,7 +58,8 @@ class FollowIntake:
         """
         accept = request.headers.get("accept")
         wants_json = not admits(accept, "text/event-stream") and admits(accept, "application/json")
-        return Follow(stream_id=self._stream_id, after=cursor(request), streaming=not wants_json)
+        after = cursor(request)
+        return Follow(stream_id=self._stream_id, after=0 if wants_json else after, streaming=not wants_json)
 
 
 def cursor(request: Request) -> int:

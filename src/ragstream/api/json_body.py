@@ -30,6 +30,8 @@ def parse_json(body: bytes) -> Any:
         raise BadJSON(f"Not JSON: {fault.msg} at line {fault.lineno}, column {fault.colno}.") from None
     except RecursionError:
         raise BadJSON("The body is nested too deeply.") from None
+    except ValueError:  # Python refuses to read a whole number of thousands of digits
+        raise BadJSON("A number in the body has too many digits.") from None
     _check_strings(text)
     return value
 

@@ -33,7 +33,7 @@ class _Files(StaticFiles):
 def install(app: FastAPI, folder: Path) -> None:
     """Serve the page and its files from ``folder``."""
 
-    @app.get("/", include_in_schema=False)
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def page() -> Response:
         return FileResponse(folder / "index.html", headers=_HEADERS, media_type="text/html; charset=utf-8")
 

@@ -116,6 +116,7 @@ class Supervisor:
         self._producers: dict[str, _Producer] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
+        self.claiming = asyncio.Lock()  # held from the claim of an idempotency key until its log is open
         self._log_failed_at = float("-inf")
 
     @property

@@ -81,3 +81,5 @@ class Idempotency(Protocol):
             IdempotencyMismatch: the first question had another body.
         """
         ...
+
+    async def release(self, owner: str, key: str, stream_id: str) -> None: ...  # if it is that stream's

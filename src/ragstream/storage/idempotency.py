@@ -18,6 +18,12 @@ _HELD = select(idempotency.c.body_hash, idempotency.c.stream_id).where(
     idempotency.c.owner == bindparam("the_owner"), idempotency.c.key == bindparam("the_key")
 )
 
+_RELEASE = delete(idempotency).where(
+    idempotency.c.owner == bindparam("the_owner"),
+    idempotency.c.key == bindparam("the_key"),
+    idempotency.c.stream_id == bindparam("the_stream"),
+)
+
 
 class SQLIdempotency:
     """The keys of all owners, in the database.
@@ -53,3 +59,8 @@ class SQLIdempotency:
                 "This idempotency key was used with another body before; take a new one."
             )
         return first_stream
+
+    async def release(self, owner: str, key: str, stream_id: str) -> None:
+        """Forget the key, if it is this stream's."""
+        row = {"the_owner": owner, "the_key": key, "the_stream": stream_id}
+        await self._database.write(lambda connection: connection.execute(_RELEASE, row).close())

@@ -124,3 +124,8 @@ class MemoryIdempotency:
                 "This idempotency key was used with another body before; take a new one."
             )
         return first_stream
+
+    async def release(self, owner: str, key: str, stream_id: str) -> None:
+        """Forget the key, if it is this stream's."""
+        if self.rows.get((owner, key), ("", ""))[1] == stream_id:
+            del self.rows[owner, key]

@@ -205,3 +205,10 @@ class TestIdempotency:
     async def test_keys_are_their_owners(self, stores: Any) -> None:
         assert await stores.idempotency.claim("ann", "k", "h", "one") == "one"
         assert await stores.idempotency.claim("bob", "k", "other", "two") == "two"
+
+    async def test_a_released_key_is_free_for_the_stream_that_held_it_alone(self, stores: Any) -> None:
+        await stores.idempotency.claim("ann", "k", "h", "one")
+        await stores.idempotency.release("ann", "k", "two")
+        assert await stores.idempotency.claim("ann", "k", "h", "three") == "one"
+        await stores.idempotency.release("ann", "k", "one")
+        assert await stores.idempotency.claim("ann", "k", "other", "four") == "four"

@@ -13,11 +13,11 @@ from ragstream.delivery.exchange import Exchange
 from ragstream.delivery.kit import DeliveryKit
 from ragstream.delivery.setup import prepare
 from ragstream.errors import CursorAhead, CursorExpired, NotFound, ProgrammingError
-from ragstream.events import EventType, Reset, StreamEvent, encode
+from ragstream.events import EventType, MessageStart, Reset, StreamEvent, encode
 from ragstream.storage.base import Turn
 from ragstream.streamlog.base import LogStatus, Record
 
-__all__ = ["find_stream", "read_as"]
+__all__ = ["find_stream", "read_as", "records_of"]
 
 Records = AsyncGenerator[tuple[Record, ...], None]
 
@@ -41,10 +41,10 @@ async def find_stream(exchange: Exchange, kit: DeliveryKit) -> None:
     exchange.setup = prepare(
         exchange.request, kit.settings, principal=principal, session=None, request_id=exchange.request_id
     )
-    if status is not None and _is_read(status, asked.after):
+    if status is not None and _is_read(status, turn, asked.after):
         exchange.reply = Response(status_code=204, headers={"cache-control": "no-store"})
     else:
-        exchange.records = _records(kit, status, turn, asked)
+        exchange.records = records_of(kit, status, turn, asked)
     exchange.note(stream_id=asked.stream_id, after=asked.after, from_log=status is not None)
 
 
@@ -54,28 +54,52 @@ def read_as(exchange: Exchange) -> Literal["stream", "whole"]:
     return "stream" if exchange.streaming else "whole"
 
 
-def _is_read(status: LogStatus, after: int) -> bool:
-    """Return whether the reader has all; an interrupted answer is said again, for it may have been stored."""
-    return status.state == "ended" and after == status.last_seq and status.last_type != EventType.INTERRUPTED
+def _is_read(status: LogStatus, turn: Turn | None, after: int) -> bool:
+    """Return whether the reader has all; an interrupted answer is said again, if it has been stored."""
+    if status.state != "ended" or after != status.last_seq:
+        return False
+    return status.last_type != EventType.INTERRUPTED or turn is None or turn.ending is None
 
 
-def _records(kit: DeliveryKit, status: LogStatus | None, turn: Turn | None, asked: Follow) -> Records:
+def records_of(kit: DeliveryKit, status: LogStatus | None, turn: Turn | None, asked: Follow) -> Records:
+    """Return what is beyond the reader's cursor, from the log or, where that is gone, from the stored turn.
+
+    Raises:
+        CursorAhead: the log does not reach so far.
+        CursorExpired: the log is gone and the turn has no ending.
+    """
     ending = turn.ending if turn else None
     if status is None:
         if turn is None or ending is None:
             raise CursorExpired("The events of this answer are gone and its end was not stored; ask again.")
-        return _retell(turn, ending)
+        return _retell(turn, ending, whole=not asked.streaming)
     if asked.after > status.last_seq:
         raise CursorAhead(f"The cursor is {asked.after}, but the log ends at {status.last_seq}.")
     if status.state == "ended" and asked.after == status.last_seq and turn is not None and ending is not None:
-        return _retell(turn, ending)
+        return _retell(turn, ending, whole=not asked.streaming)
     return kit.log.read(asked.stream_id, asked.after)
 
 
-async def _retell(turn: Turn, ending: StreamEvent) -> Records:
-    """Yield a stored turn as a reset and its ending, without seqs: neither moves a cursor."""
+async def _retell(turn: Turn, ending: StreamEvent, *, whole: bool) -> Records:
+    """Yield a stored turn as a reset and its ending, without seqs: neither moves a cursor.
+
+    A reader has the answer's start, whoever collects the whole has not.
+    """
     reset = StreamEvent(
         type=EventType.RESET,
         reset=Reset(text=turn.text, sources=turn.sources, citations=turn.citations),
     )
-    yield tuple(Record(0, event.type, encode(event)) for event in (reset, ending))
+    said = (_start_of(turn), reset, ending) if whole else (reset, ending)
+    yield tuple(Record(0, event.type, encode(event)) for event in said)
+
+
+def _start_of(turn: Turn) -> StreamEvent:
+    start = MessageStart(
+        stream_id=turn.stream_id,
+        message_id=turn.message_id,
+        session_id=turn.session_id,
+        model=turn.model,
+        created=int(turn.created),
+        metadata=turn.metadata,
+    )
+    return StreamEvent(type=EventType.MESSAGE_START, message_start=start)

@@ -9,10 +9,11 @@ import time
 import msgspec
 
 from ragstream.blueprint import step
-from ragstream.delivery.base import Inquiry
+from ragstream.delivery.base import Follow, Inquiry
 from ragstream.delivery.exchange import Exchange
 from ragstream.delivery.kit import DeliveryKit
 from ragstream.delivery.single_pass import SinglePassStream
+from ragstream.delivery.steps.following import records_of
 from ragstream.errors import BadIdempotencyKey, ProgrammingError
 from ragstream.events import Question
 
@@ -37,16 +38,11 @@ async def claim_stream(exchange: Exchange, kit: DeliveryKit) -> None:
 
     A request that repeats an idempotency key reads the answer that the first one began.
     """
-    if exchange.run is None or exchange.stream is None or exchange.principal is None:
-        raise ProgrammingError("only a created generator can be claimed")
-    stream_id = await _claim_key(exchange, kit)
-    if stream_id == exchange.stream_id:
-        await kit.supervisor.start(exchange.run, exchange.stream.take())
+    if (key := _key_of(exchange)) is None:
+        await _begin(exchange, kit)
     else:
-        await exchange.stream.aclose()
-        exchange.stream_id = stream_id
-        exchange.session_id = await _session_of(stream_id, kit)
-    exchange.records = kit.log.read(exchange.stream_id)
+        async with kit.supervisor.claiming:
+            await _begin_once(exchange, kit, key)
     exchange.note(stream_id=exchange.stream_id, session_id=exchange.session_id)
 
 
@@ -70,16 +66,38 @@ def _question(exchange: Exchange) -> Question:
     )
 
 
-async def _claim_key(exchange: Exchange, kit: DeliveryKit) -> str:
+def _key_of(exchange: Exchange) -> str | None:
     key = exchange.request.headers.get("idempotency-key")
-    if key is None or exchange.principal is None:
-        return exchange.stream_id
-    if not 0 < len(key) <= _KEY_MAX or not key.isprintable():
+    if key is not None and (not 0 < len(key) <= _KEY_MAX or not key.isprintable()):
         raise BadIdempotencyKey(f"An idempotency key has 1 to {_KEY_MAX} printable characters.")
+    return key
+
+
+async def _begin(exchange: Exchange, kit: DeliveryKit) -> None:
+    if exchange.run is None or exchange.stream is None:
+        raise ProgrammingError("only a created generator can be claimed")
+    await kit.supervisor.start(exchange.run, exchange.stream.take())
+    exchange.records = kit.log.read(exchange.stream_id)
+
+
+async def _begin_once(exchange: Exchange, kit: DeliveryKit, key: str) -> None:
+    """Begin the answer, or read the one that the key's first question began.
+
+    A key whose answer never began, because it was refused or the process died, is free again.
+    """
+    if exchange.principal is None or exchange.stream is None:
+        raise ProgrammingError("only a created generator can be claimed")
+    owner = exchange.principal.name
     body_hash = hashlib.sha256(msgspec.json.encode(exchange.asked)).hexdigest()
-    return await kit.idempotency.claim(exchange.principal.name, key, body_hash, exchange.stream_id)
-
-
-async def _session_of(stream_id: str, kit: DeliveryKit) -> str:
-    turn = await kit.turns.get(stream_id)
-    return turn.session_id if turn else ""
+    stream_id = await kit.idempotency.claim(owner, key, body_hash, exchange.stream_id)
+    if stream_id != exchange.stream_id:
+        status, turn = await kit.log.status(stream_id), await kit.turns.get(stream_id)
+        if status is not None or turn is not None:
+            await exchange.stream.aclose()
+            exchange.stream_id, exchange.session_id = stream_id, turn.session_id if turn else ""
+            asked = Follow(stream_id=stream_id, streaming=exchange.streaming)
+            exchange.records = records_of(kit, status, turn, asked)
+            return
+        await kit.idempotency.release(owner, key, stream_id)
+        await kit.idempotency.claim(owner, key, body_hash, exchange.stream_id)
+    await _begin(exchange, kit)

@@ -1,0 +1,113 @@
+"""Answers that are asked for a second time: by cursor, as JSON, or under the same idempotency key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from ragstream import ChatRequest, Ragstream
+from ragstream.errors import Unavailable
+
+CHAT = "/api/v1/chatbot/chat"
+ASK = {"messages": [{"role": "user", "content": "Hello?"}]}
+KEY = {"idempotency-key": "one"}
+JSON = {"accept": "application/json"}
+
+
+async def answer(_request: ChatRequest) -> AsyncGenerator[str, None]:
+    yield "Well, "
+    yield "hello."
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def ragstream(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ragstream]:
+    async with asyncio.timeout(30), Ragstream(
+        answer, folder=tmp_path if request.param == "sqlite" else None
+    ) as ragstream:
+        yield ragstream
+
+
+@pytest.fixture
+async def client(ragstream: Ragstream) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(ragstream.app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        yield client
+
+
+async def test_a_key_whose_question_was_refused_is_free_again(
+    ragstream: Ragstream, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: Any) -> None:
+        raise Unavailable("Too many answers are under way.")
+
+    with monkeypatch.context() as full:
+        full.setattr(ragstream.service.supervisor, "start", refuse)
+        assert (await client.post(CHAT, json=ASK, headers=KEY)).status_code == 503
+    again = await client.post(CHAT, json=ASK, headers=KEY)
+    assert again.status_code == 200, again.text
+    assert (await client.post(CHAT, json=ASK, headers=KEY)).json() == again.json()
+
+
+async def test_questions_sent_at_once_under_one_key_get_one_answer(client: httpx.AsyncClient) -> None:
+    replies = await asyncio.gather(*(client.post(CHAT, json=ASK, headers=KEY) for _ in range(8)))
+    assert {reply.status_code for reply in replies} == {200}
+    assert len({reply.json()["stream_id"] for reply in replies}) == 1
+
+
+@pytest.mark.parametrize("path", [CHAT, f"{CHAT}/stream"])
+async def test_a_key_outlives_the_log(ragstream: Ragstream, client: httpx.AsyncClient, path: str) -> None:
+    first = await client.post(path, json=ASK, headers=KEY)
+    await ragstream.service.log.delete(first.headers["x-stream-id"])
+    again = await client.post(path, json=ASK, headers=KEY)
+    assert again.status_code == 200, again.text
+    assert again.headers["x-stream-id"] == first.headers["x-stream-id"]
+    assert "Well, hello." in again.text
+
+
+async def test_the_whole_is_whole_at_every_cursor(client: httpx.AsyncClient) -> None:
+    whole = (await client.post(CHAT, json=ASK)).json()
+    for after in range(5):
+        reply = await client.get(f"/api/v1/streams/{whole['stream_id']}?after={after}", headers=JSON)
+        assert (reply.status_code, reply.json()) == (200, whole), after
+
+
+async def test_the_whole_of_a_log_that_is_gone(ragstream: Ragstream, client: httpx.AsyncClient) -> None:
+    whole = (await client.post(CHAT, json=ASK)).json()
+    await ragstream.service.log.delete(whole["stream_id"])
+    reply = await client.get(f"/api/v1/streams/{whole['stream_id']}", headers=JSON)
+    assert (reply.status_code, reply.json()) == (200, whole)
+
+
+async def test_an_interrupted_answer_that_was_never_stored_ends_at_its_terminal(
+    ragstream: Ragstream, client: httpx.AsyncClient
+) -> None:
+    stream_id = "7" * 32
+    writer = await ragstream.service.log.open(stream_id, "local")
+    await writer.close()  # as if its process had died before anything was said
+    await ragstream.service._settler.settle()  # as at the next start
+    assert "interrupted" in (await client.get(f"/api/v1/streams/{stream_id}")).text
+    last = await client.get(f"/api/v1/streams/{stream_id}", headers={"last-event-id": "2"})
+    assert last.status_code == 204, last.text
+
+
+async def test_a_fault_of_ours_gives_the_request_id_back(
+    ragstream: Ragstream, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(ragstream.service.supervisor, "start", fail)
+    reply = await client.post(CHAT, json=ASK)
+    assert reply.status_code == 500
+    assert reply.headers["x-request-id"] == reply.json()["request_id"]
+
+
+async def test_a_number_of_thousands_of_digits(client: httpx.AsyncClient) -> None:
+    body = b'{"messages":[{"role":"user","content":"?"}],"metadata":{"n":' + b"1" * 5000 + b"}}"
+    reply = await client.post(CHAT, content=body, headers={"content-type": "application/json"})
+    assert (reply.status_code, reply.json()["code"]) == (400, "bad_json")
