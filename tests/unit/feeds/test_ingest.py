@@ -224,7 +224,10 @@ async def test_a_store_that_fails_ends_the_run(
 ) -> None:
     for number in range(6):
         write(f"{number}.md")
-    knowledge._store._connection().execute("CREATE TEMP TABLE x (y)")
+    assert knowledge._ticking is not None
+    knowledge._ticking.cancel()  # closing forbids that another thread uses a connection
+    await asyncio.wait({knowledge._ticking})
+    await asyncio.wrap_future(knowledge._indexer.submit(int))
     knowledge._store.close()
     (docs.parent / "data" / "knowledge.db").write_bytes(b"no database any more" * 1000)
     with pytest.raises(StorageUnavailable):
