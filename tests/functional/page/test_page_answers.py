@@ -41,7 +41,7 @@ async def test_a_sample_question_is_answered_and_its_citation_opens_the_passage(
     address: str, visiting: Visiting, library: Path
 ) -> None:
     page = (await visiting(address)).page
-    await page.get_by_role("button", name="How do I stop an answer?").click()
+    await page.get_by_role("button", name="How do I stop an answer?", exact=True).click()
     await ended(page)
     await expect(page.locator(".prose")).to_contain_text("press the stop button on the page")
     await page.locator(".citation").first.click()
