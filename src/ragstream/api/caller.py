@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 from pydantic import BaseModel
+from starlette.requests import ClientDisconnect
 
 from ragstream.api.json_body import parse_json
 from ragstream.api.parts import ApiParts
 from ragstream.api.schemas import parse
-from ragstream.errors import BodyTooLarge, NotFound
+from ragstream.errors import BodyTooLarge, NotFound, ReaderLeft, RequestTimeout
 from ragstream.feeds import Ingest
 from ragstream.identity.base import Credentials, Principal
 
@@ -45,13 +47,24 @@ async def body_of(request: Request, parts: ApiParts, model: type[Body]) -> Body:
     Raises:
         RequestError: it cannot be read.
     """
-    limit = parts.kit.settings.max_body
+    patience = parts.kit.settings.body_deadline
+    try:
+        async with asyncio.timeout(patience):
+            body = await _read(request, parts.kit.settings.max_body)
+    except TimeoutError:
+        raise RequestTimeout(f"The body did not arrive within {patience:g} s.") from None
+    except ClientDisconnect:
+        raise ReaderLeft("The client left before its request was whole.") from None
+    return parse(model, parse_json(body) if body else {})
+
+
+async def _read(request: Request, limit: int) -> bytes:
     body = bytearray()
     async for piece in request.stream():
         body += piece
         if len(body) > limit:
             raise BodyTooLarge(f"The body is larger than the limit of {limit} bytes.")
-    return parse(model, parse_json(bytes(body)) if body else {})
+    return bytes(body)
 
 
 def library_of(parts: ApiParts) -> Ingest:

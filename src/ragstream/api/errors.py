@@ -10,7 +10,7 @@ from starlette.routing import Match
 
 from ragstream.api.middleware import request_id
 from ragstream.delivery.problem import problem, problem_of_error
-from ragstream.errors import InvalidField, RagstreamError
+from ragstream.errors import InvalidField, RagstreamError, ReaderError
 from ragstream.telemetry import get_logger
 
 __all__ = ["install"]
@@ -29,7 +29,7 @@ def install(app: FastAPI) -> None:
 
 
 async def _ours(request: Request, error: RagstreamError) -> Response:
-    if error.status == 500:
+    if error.status == 500 and not isinstance(error, ReaderError):  # who left needs no answer
         _log.error("request failed", exc_info=error)
     return problem_of_error(error, request_id=request_id(request.scope))
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, File, UploadFile
 from starlette.responses import Response
 
+from ragstream.api.bounded import BoundedRoute
 from ragstream.api.caller import Parts, authenticated, library_of
 from ragstream.api.described import Responses, problems, returns
 from ragstream.api.replies import DocumentList, DocumentText, reply
@@ -20,6 +21,7 @@ router = APIRouter(
     tags=["documents"],
     dependencies=[Depends(authenticated)],
     default_response_class=Response,
+    route_class=BoundedRoute,
 )
 
 
