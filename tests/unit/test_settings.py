@@ -51,6 +51,11 @@ def test_nothing_needs_to_be_set() -> None:
     assert set(origins(settings).values()) == {"default"}
 
 
+def test_every_loopback_address_that_it_listens_on_is_its_own() -> None:
+    assert load({"host": "127.0.0.2"}).hosts[-1] == "127.0.0.2"
+    assert load({"host": "::1"}).hosts == load().hosts
+
+
 def test_flags_win_over_the_environment_over_the_file_over_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     Path(".env").write_text("RAGSTREAM_PORT=1\nRAGSTREAM_DRAIN=1\nRAGSTREAM_MODEL=filed\nSOMETHING_ELSE=1\n")
     monkeypatch.setenv("RAGSTREAM_PORT", "2")

@@ -325,8 +325,9 @@ class Settings(BaseSettings):
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The hosts that this server is."""
-        return (*LOOPBACK, *self.allowed_hosts)
+        """The hosts that this server is: the loopback address that it listens on is one, whatever it is."""
+        own = (self.host,) if is_loopback(self.host) and ":" not in self.host else ()
+        return tuple(dict.fromkeys((*LOOPBACK, *own, *self.allowed_hosts)))
 
     @property
     def has_model(self) -> bool:
