@@ -55,6 +55,7 @@ def deep(levels: int) -> bytes:
         (deep(10_000), 400, "bad_json", "nested too deeply"),
         (b'{"x": NaN}', 400, "bad_json", "NaN"),
         (b'{"x": Infinity}', 400, "bad_json", "Infinity"),
+        (b'{"x": 1e999}', 400, "bad_json", "1e999"),
         (b"\xef\xbb\xbf{}", 400, "bad_json", "byte order mark"),
         (json.dumps(ASK).encode("utf-16"), 400, "bad_json", "UTF-8"),
         (b'{"messages": "\xff"}', 400, "bad_json", "UTF-8"),

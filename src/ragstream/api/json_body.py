@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from ragstream.errors import BadJSON, InvalidField
@@ -25,7 +26,9 @@ def parse_json(body: bytes) -> Any:
     if text.startswith("\ufeff"):
         raise BadJSON("The body begins with a byte order mark; send UTF-8 without one.")
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        value = json.loads(
+            text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
+        )
     except json.JSONDecodeError as fault:
         raise BadJSON(f"Not JSON: {fault.msg} at line {fault.lineno}, column {fault.colno}.") from None
     except RecursionError:
@@ -47,6 +50,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise BadJSON(f"{name} is not JSON.")
+
+
+def _finite(digits: str) -> float:
+    if math.isinf(value := float(digits)):
+        raise BadJSON(f"The number {digits[:40]} is too large.")
+    return value
 
 
 def _check_strings(text: str) -> None:

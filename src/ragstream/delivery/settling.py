@@ -10,9 +10,9 @@ import msgspec
 
 from ragstream.delivery.base import Answerer
 from ragstream.delivery.supervisor import Supervisor
-from ragstream.errors import LeaseLost, StoreError
+from ragstream.errors import LeaseLost, ProducerDied, StoreError
 from ragstream.events import Answer, EventType, Interrupted, MessageStart, StreamEvent
-from ragstream.storage.base import Turns
+from ragstream.storage.base import Turn, Turns
 from ragstream.streamlog.base import StreamLog, Writer
 from ragstream.telemetry import get_logger
 
@@ -20,6 +20,7 @@ __all__ = ["Settler"]
 
 _log = get_logger(__name__)
 _EVERY = 2.0  # seconds between two looks
+_INTERRUPTED = StreamEvent(type=EventType.INTERRUPTED, interrupted=Interrupted(seq=0))
 
 
 class Settler:
@@ -48,11 +49,11 @@ class Settler:
             _log.warning("answers settled", count=settled)
 
     async def watch(self) -> None:
-        """End what a failing log leaves behind, once it takes events again; for ever."""
+        """End what a failing store leaves behind, once it works again; for ever."""
         while True:
             await asyncio.sleep(_EVERY)
             try:
-                if settled := await self._settle_logs():
+                if settled := await self._settle_logs() + await self._settle_rows():
                     _log.warning("answers settled", count=settled)
             except StoreError as fault:
                 _log.warning("answers not settled yet", code=fault.code, error=str(fault))
@@ -99,14 +100,26 @@ class Settler:
         return answer
 
     async def _settle_rows(self) -> int:
-        """End the turns whose log went with its process, as the memory log does."""
-        lost = [
-            turn for turn in await self._turns.unfinished() if await self._log.status(turn.stream_id) is None
-        ]
-        for turn in lost:
-            ending = StreamEvent(type=EventType.INTERRUPTED, interrupted=Interrupted(seq=0))
-            await self._turns.close(msgspec.structs.replace(turn, status="interrupted", ending=ending))
-        return len(lost)
+        """End the turns whose log went with its process, or ended while the database did not answer."""
+        settled = 0
+        for turn in await self._turns.unfinished():
+            status = await self._log.status(turn.stream_id)
+            if status is None:
+                await self._store(turn, Answer(), _INTERRUPTED)
+            elif status.state == "ended":
+                said = await self._said(turn.stream_id)
+                await self._store(turn, said, said.ending)
+            else:
+                continue
+            settled += 1
+        return settled
+
+    async def _store(self, turn: Turn, said: Answer, ending: StreamEvent | None) -> None:
+        """Store a turn with an ending that its readers were told, or will never be."""
+        run = self._answerer.revive(msgspec.structs.replace(turn, ending=ending), said)
+        async with aclosing(run.rescue(ProducerDied("The turn was not stored in time."))) as events:
+            async for _ in events:
+                pass
 
 
 def _nameless_start(stream_id: str, model: str) -> StreamEvent:
