@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from ragstream.bootstrap.service import Service
     from ragstream.events import Answer, Source, StreamEvent
     from ragstream.settings import Settings
 
@@ -56,8 +57,11 @@ async def _ask(settings: Settings, question: str, paths: list[Path], show: Show)
     with progress_on(sys.stderr) as progress:
         desk = wiring.desk(settings, progress=progress)
         await desk.start()
-        if paths and desk.library is not None:
-            await desk.library.run(paths)
+        try:
+            await _read(desk, paths)
+        except BaseException:
+            await desk.aclose()
+            raise
     try:
         stream_id = await desk.ask(question)
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, desk.supervisor.stop, stream_id, "you")
@@ -69,6 +73,15 @@ async def _ask(settings: Settings, question: str, paths: list[Path], show: Show)
     finally:
         await desk.aclose()
     return _exit_code(answer.ending)
+
+
+async def _read(desk: Service, paths: list[Path]) -> None:
+    """Read the documents first, and tell what could not be read."""
+    if not paths or desk.library is None:
+        return
+    status = await desk.library.run(paths)
+    for failed in status.failed:
+        print(f"ragstream: {failed.uri} was not read: {failed.reason}", file=sys.stderr)  # noqa: T201
 
 
 def _exit_code(ending: StreamEvent | None) -> int:

@@ -19,7 +19,10 @@ from ragstream.storage.base import Turn
 @pytest.fixture
 def question() -> Question:
     return Question(
-        **{name: secrets.token_hex(16) for name in ("stream_id", "message_id", "session_id", "request_id")},
+        stream_id=secrets.token_hex(16),
+        message_id=secrets.token_hex(16),
+        session_id=secrets.token_hex(16),
+        request_id="r1",
         owner="ann",
         messages=(Message(role="user", content="Hello?"),),
         continues=False,
