@@ -26,9 +26,10 @@ async def answer(_request: ChatRequest) -> AsyncGenerator[str, None]:
 
 @pytest.fixture(params=["memory", "sqlite"])
 async def ragstream(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ragstream]:
-    async with asyncio.timeout(30), Ragstream(
-        answer, folder=tmp_path if request.param == "sqlite" else None
-    ) as ragstream:
+    async with (
+        asyncio.timeout(30),
+        Ragstream(answer, folder=tmp_path if request.param == "sqlite" else None) as ragstream,
+    ):
         yield ragstream
 
 
