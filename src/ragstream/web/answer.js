@@ -10,16 +10,14 @@ export class Answer {
   citations = []; // {source_id, start, end}, in code points of the text
   steps = [];
   ending = null; // the terminal event, once there is one
-  streamId = null;
 
   /** Return the answer that a message of the history is. */
   static of(message) {
     const answer = new Answer();
-    const { content, sources, citations, status, finish_reason, error, stream_id } = message;
+    const { content, sources, citations, status, finish_reason, error } = message;
     answer.text = content;
     answer.sources = sources ?? [];
     answer.citations = citations ?? [];
-    answer.streamId = stream_id;
     const type = (status ?? "complete") === "complete" ? "message_complete" : status;
     if (TERMINAL.has(type)) answer.ending = { type, finish_reason, error };
     return answer;
@@ -31,7 +29,6 @@ export class Answer {
     else if (type === "citation") this.citations.push(data.citation);
     else if (type === "sources") this.sources = data.sources ?? [];
     else if (type === "step") this.steps.push(data.step);
-    else if (type === "message_start") this.streamId = data.message_start.stream_id;
     else if (type === "reset") this.#replace(data.reset);
     else if (TERMINAL.has(type)) this.ending = data;
   }

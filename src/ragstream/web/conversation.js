@@ -37,10 +37,6 @@ export class Conversation {
     return this.#stream !== null;
   }
 
-  get isEmpty() {
-    return this.#element.childElementCount === 0;
-  }
-
   /** Show a conversation, or with null an empty one; an answer under way is read on from its beginning. */
   async open(sessionId) {
     this.#leave();

@@ -38,7 +38,9 @@ export class Documents {
       this.add([...this.#picker.files]);
       this.#picker.value = "";
     });
-    document.addEventListener("visibilitychange", () => !document.hidden && this.#known?.ingest.running && this.refresh());
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden && this.#known?.ingest.running) this.refresh().catch(() => {}); // the next one tells
+    });
   }
 
   /** Ask the server what it has; while it is still reading, ask again now and then. */
@@ -61,10 +63,12 @@ export class Documents {
     });
     this.#filter = "";
     const choose = el("button", { type: "button", class: "drop", onclick: () => this.#picker.click() });
-    choose.append(icon("upload"), el("strong", {}, "Add documents"), "Choose files, or drop them anywhere on the page.");
+    choose.append(icon("upload"), el("strong", {}, "Add documents"));
+    choose.append("Choose files, or drop them anywhere on the page.");
     choose.append(el("small", {}, "Markdown, plain text, HTML or PDF"));
     const many = (this.#known?.documents.length ?? 0) >= FILTER_FROM;
-    this.#panel.show("documents", { title: "Documents" }, choose, this.#picker, this.#progress, many && filter, this.#list);
+    const parts = [choose, this.#picker, this.#progress, many && filter, this.#list];
+    this.#panel.show("documents", { title: "Documents" }, ...parts);
     this.#draw();
     this.refresh().catch((error) => this.#say(inWords(error)));
   }

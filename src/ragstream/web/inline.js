@@ -238,7 +238,8 @@ class Scanner {
 
   /** Close the nearest frame of a delimiter within the same brackets; return how many characters that took. */
   #close(character, left, opens) {
-    const depth = this.#frames.findLastIndex((frame) => frame.character === character || frame.character.endsWith("["));
+    const near = (frame) => frame.character === character || frame.character.endsWith("[");
+    const depth = this.#frames.findLastIndex(near);
     const frame = this.#frames[depth];
     if (frame?.character !== character) return 0;
     if ((opens || frame.both) && (frame.count + left) % 3 === 0 && frame.count % 3 !== 0) return 0;
@@ -246,7 +247,8 @@ class Scanner {
     if (character === "~" && used < 2) return 0;
     while (this.#frames.length > depth + 1) this.#giveUp();
     this.#frames.pop();
-    const node = { type: character === "~" ? "struck" : used === 2 ? "strong" : "emphasis", children: frame.children };
+    const type = character === "~" ? "struck" : used === 2 ? "strong" : "emphasis";
+    const node = { type, children: frame.children };
     if (frame.count > used) this.#frames.push({ ...frame, count: frame.count - used, children: [node] });
     else this.#say(node);
     return used;
@@ -256,7 +258,8 @@ class Scanner {
   #flanks(character, length) {
     const before = this.#text[this.#at - 1] ?? "";
     const after = this.#text[this.#at + length] ?? "";
-    const tight = (near, far) => !SPACE.test(near) && (!PUNCTUATION.test(near) || SPACE.test(far) || PUNCTUATION.test(far));
+    const loose = (near) => SPACE.test(near) || PUNCTUATION.test(near);
+    const tight = (near, far) => !SPACE.test(near) && (!PUNCTUATION.test(near) || loose(far));
     const left = tight(after, before);
     const right = tight(before, after);
     if (character !== "_") return [left, right];

@@ -27,7 +27,7 @@ export class Prose {
     this.#drawMark = drawMark;
   }
 
-  /** Show a text with its citations, given as {start, end, marker, …} in order; more may come while it is `growing`. */
+  /** Show a text and its citations, {start, end, marker, …} in order; more may come while it is `growing`. */
   show(text, marks, growing) {
     this.#marks = marks;
     const found = blocks(marked(text, marks));

@@ -64,7 +64,8 @@ function begun(sessionId) {
 }
 
 function ended({ ending }) {
-  get("status").textContent = ending?.type === "message_complete" ? "The answer is complete." : "The answer has ended.";
+  const whole = ending?.type === "message_complete";
+  get("status").textContent = whole ? "The answer is complete." : "The answer has ended.";
   sessions.refresh().catch(say);
 }
 
@@ -127,7 +128,7 @@ function listen() {
   document.addEventListener("click", ({ target }) => ACTIONS[target.closest("[data-action]")?.dataset.action]?.());
   document.addEventListener("keydown", escape);
   addEventListener("hashchange", open);
-  addEventListener("offline", () => say({ message: "You are offline. An answer that is being written goes on meanwhile." }));
+  addEventListener("offline", () => say({ message: "You are offline. An answer under way goes on meanwhile." }));
   addEventListener("online", () => (get("alert").hidden = true));
   listenForTabs();
   listenForFiles();

@@ -7,6 +7,7 @@ import { reflowed } from "./reflow.js";
 import { inWords } from "./words.js";
 
 const AROUND = 12_000; // characters shown on each side of the passage at first
+const SHOWN = 2 * AROUND; // of a document without a passage
 const FEWEST = 12; // letters that are looked for in a passage
 const MOST = 120; // words
 
@@ -32,7 +33,8 @@ export class Passage {
    */
   async open(source, words = "") {
     this.#wanted = source;
-    this.#panel.show("passage", { title: source.title, subtitle: place(source) }, el("p", { class: "quiet" }, "Opening…"));
+    const heading = { title: source.title, subtitle: place(source) };
+    this.#panel.show("passage", heading, el("p", { class: "quiet" }, "Opening…"));
     const nodes = await this.#nodes(source, words);
     if (this.#wanted !== source || this.#panel.content !== "passage") return; // closed, or another one meanwhile
     this.#panel.fill(...nodes);
@@ -54,7 +56,7 @@ export class Passage {
 
 function draw(document, { start, end }, words) {
   const text = withoutMarks(document.text);
-  if (start == null || end == null) return [page(reflowed(text.slice(0, 2 * AROUND)), ...rest(text, 2 * AROUND))];
+  if (start == null || end == null) return [page(reflowed(text.slice(0, SHOWN)), ...rest(text, SHOWN))];
   const from = indexOf(text, start);
   const to = indexOf(text, end);
   const begin = Math.max(0, from - AROUND);

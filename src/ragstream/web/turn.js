@@ -36,8 +36,9 @@ export class Turn {
     this.#sources = new Sources(openSource);
     this.#body.append(this.#state, this.#thoughts, this.#text, this.#notice);
     const asked = el("div", { class: "question" }, el("h2", { class: "unseen" }, "Question"), el("p", {}, question));
+    const title = el("h2", { class: "unseen" }, "Answer");
     const more = [this.#sources.element, this.#steps.element, this.#actions];
-    this.element = el("article", { class: "turn" }, asked, el("h2", { class: "unseen" }, "Answer"), this.#body, ...more);
+    this.element = el("article", { class: "turn" }, asked, title, this.#body, ...more);
     this.#actions.append(copyButton(() => this.#asCopied()));
     this.#draw();
   }
@@ -74,7 +75,8 @@ export class Turn {
     this.#steps.show(steps);
     this.#sources.show(this.answer);
     this.#state.hidden = text !== "" || ending !== null;
-    this.#state.textContent = sources.length ? `Reading ${count(sources.length, "passage")}…` : "Looking through the documents…";
+    const found = sources.length > 0;
+    this.#state.textContent = found ? `Reading ${count(sources.length, "passage")}…` : "Looking through the documents…";
     this.#body.classList.toggle("writing", ending === null);
     if (ending) this.#end(ending);
     this.element.dispatchEvent(new CustomEvent("drawn", { bubbles: true }));

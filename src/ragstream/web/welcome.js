@@ -32,7 +32,8 @@ export class Welcome {
   set documents({ size, ingest }) {
     const none = size.documents === 0 && !ingest.running;
     const add = el("button", { type: "button", class: "plain", onclick: this.#on.addDocuments }, "Add documents");
-    this.#state.replaceChildren(...(ingest.running ? [ingestInWords(ingest)] : []), ...(none ? ["There are no documents yet. ", add] : []));
+    this.#state.replaceChildren(ingest.running ? ingestInWords(ingest) : "");
+    if (none) this.#state.append("There are no documents yet. ", add);
     this.#samples.hidden = none;
   }
 }
