@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ragstream.errors import ConfigError, RagstreamError
-from ragstream.settings import Settings, prepare_data_dir
+from ragstream.settings import NamedProvider, Settings, prepare_data_dir
+
+if TYPE_CHECKING:
+    from ragstream.llm import OpenAIProvider
 
 __all__ = ["Check", "checks"]
 
@@ -25,11 +29,21 @@ class Check(NamedTuple):
     words: str
 
 
+_Part = tuple[str, Callable[[Settings, str], Awaitable[Check]]]
+
+
 async def checks(settings: Settings) -> AsyncIterator[Check]:
     """Try one part after the other and say how each did."""
-    parts = (_data_folder, _stream_log, _database, _documents, _provider)
-    for part in parts:
-        what = part.__name__.strip("_").replace("_", " ")
+    parts: list[_Part] = [
+        ("data folder", _data_folder),
+        ("stream log", _stream_log),
+        ("database", _database),
+        ("documents", _documents),
+    ]
+    parts += [(f"provider {one.title}", partial(_named_provider, one)) for one in settings.providers]
+    if not settings.providers:
+        parts.append(("provider", _provider))
+    for what, part in parts:
         try:
             yield await part(settings, what)
         except RagstreamError as error:
@@ -100,6 +114,17 @@ async def _provider(settings: Settings, what: str) -> Check:
         base_url=settings.openai_base_url,
         connect_timeout=settings.connect_timeout,
     )
+    return await _offered(provider, what)
+
+
+async def _named_provider(one: NamedProvider, settings: Settings, what: str) -> Check:
+    from ragstream.bootstrap.wiring import named_provider
+
+    return await _offered(named_provider(one, settings.connect_timeout), what)
+
+
+async def _offered(provider: OpenAIProvider, what: str) -> Check:
+    model = provider.model
     try:
         async with asyncio.timeout(_PATIENCE):
             offered = await provider.models()

@@ -35,7 +35,7 @@ from ragstream.streamlog.memory import MemoryLog
 from ragstream.streamlog.sqlite import SQLiteLog
 from ragstream.telemetry import Metrics
 
-__all__ = ["desk", "guard", "library", "server"]
+__all__ = ["desk", "guard", "library", "named_provider", "server"]
 
 
 def server(settings: Settings, paths: Sequence[Path]) -> Service:
@@ -157,7 +157,7 @@ def _caller(settings: Settings, metrics: Metrics) -> Caller:
 
 def _providers(settings: Settings) -> list[Provider]:
     if settings.providers:
-        return [_named(one, settings.connect_timeout) for one in settings.providers]
+        return [named_provider(one, settings.connect_timeout) for one in settings.providers]
     if not settings.model:
         return [ExtractiveAnswerer()]
     key = settings.openai_api_key
@@ -170,7 +170,12 @@ def _providers(settings: Settings) -> list[Provider]:
     return [provider]
 
 
-def _named(one: NamedProvider, connect_timeout: float) -> Provider:
+def named_provider(one: NamedProvider, connect_timeout: float) -> OpenAIProvider:
+    """Return a provider of RAGSTREAM_PROVIDERS.
+
+    Raises:
+        ConfigError: the variable that shall have its key is not set.
+    """
     key = one.api_key.get_secret_value() if one.api_key else None
     if one.api_key_env and not (key := look_up(one.api_key_env)):
         raise ConfigError(f"RAGSTREAM_PROVIDERS: {one.title} takes its key from {one.api_key_env}: set that.")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ask"]
 
+_BEGINS_AGAIN = "[The model failed; another answer replaces what stands above.]"
 _INTERRUPTED = 130  # what a shell expects of a program that Ctrl-C ended
 
 
@@ -99,6 +100,8 @@ def _print_json(event: StreamEvent, answer: Answer) -> None:  # noqa: ARG001
 def _print_text(event: StreamEvent, answer: Answer) -> None:
     if event.text_delta is not None:
         print(event.text_delta.content, end="", flush=True)  # noqa: T201
+    elif event.reset is not None:  # what stands in a terminal cannot be taken back
+        print(f"\n\n{_BEGINS_AGAIN}\n\n{event.reset.text}", end="", flush=True)  # noqa: T201
     elif event.terminal:
         _print_end(event, answer)
 

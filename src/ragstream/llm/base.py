@@ -28,6 +28,7 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None  # None: the provider's own
     options: Options = Options()
     tools: tuple[ToolSpec, ...] = ()
+    stream: bool = True  # False: nobody reads before the end, so the answer may come in one piece
     passages: tuple[Passage, ...] = ()  # what was retrieved, already in the prompt as [1], [2], ...
     session_id: str = ""
     metadata: dict[str, Any] = {}

@@ -1,8 +1,10 @@
-"""The body of a streamed chat completion, bytes in, events out: no network, so that every cut can be tried.
+"""The body of a chat completion, bytes in, events out: no network, so that every cut can be tried.
 
-The shapes are those of OpenAI's ``chat.completion.chunk`` and of the servers that speak it with an accent: a
-role-only first chunk, ``content`` null or in parts, reasoning under two names, usage in a chunk without
-choices or under ``x_groq``, tool calls without an index. Fields that nobody here reads are skipped undecoded.
+A body that begins as JSON does is an answer in one piece, from a server that was not asked to stream, or
+cannot; every other one is a stream. The shapes are those of OpenAI and of the servers that speak its protocol
+with an accent: a role-only first chunk, ``content`` null or in parts, reasoning under two names, usage in a
+chunk without choices or under ``x_groq``, tool calls without an index. Fields that nobody here reads are
+skipped undecoded.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ _FINISH = {  # words for the same four reasons
     "max_tokens": "length",
     "model_length": "length",
 }
+_WHOLE_CAP = 8 << 20  # bytes of an answer in one piece
 _MAX_CALLS = 128  # of one answer; a provider that counts on is broken
 
 
@@ -59,6 +62,7 @@ class _Delta(msgspec.Struct, gc=False):
 class _Choice(msgspec.Struct, gc=False):
     index: int | None = None
     delta: _Delta | None = None
+    message: _Delta | None = None  # instead of it, in an answer in one piece
     finish_reason: str | None = None
 
 
@@ -96,7 +100,7 @@ _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 
 
 class ChatStream:
-    """Read one streamed answer of the provider ``name``.
+    """Read one answer of the provider ``name``.
 
     ``finished`` is set by a finish reason, ``done`` by ``[DONE]``: after the first the answer is whole, after
     the second nothing more is read.
@@ -107,7 +111,7 @@ class ChatStream:
         self._key = key  # never to be repeated in a message
         self.finished = False
         self.done = False
-        self._sse = EventData()
+        self._body: EventData | _Whole | None = None  # its first byte will tell
         self._finish_reason = ""
         self._model: str | None = None
         self._usage: _Usage | None = None
@@ -120,8 +124,10 @@ class ChatStream:
         Raises:
             ProviderError: it is not the protocol, or the provider says that it failed.
         """
+        if self._body is None:
+            self._body = _Whole() if piece.lstrip().startswith(b"{") else EventData()
         try:
-            for data in self._sse.feed(piece):
+            for data in self._body.feed(piece):
                 if self.done:
                     return
                 yield from self._read(data)
@@ -136,7 +142,7 @@ class ChatStream:
         Raises:
             ProviderError: the body ended before the answer did.
         """
-        for data in self._sse.end():
+        for data in self._body.end() if self._body else ():
             if not self.done and _is_whole(data):
                 yield from self._read(data)
         if not self.finished:
@@ -166,8 +172,8 @@ class ChatStream:
             choice = chunk.choices[0]
             if len(chunk.choices) > 1 or choice.index:
                 raise self._broken("sent several choices; only one is read, so ask for one")
-            if choice.delta is not None:
-                yield from self._said(choice.delta)
+            if delta := choice.delta or choice.message:
+                yield from self._said(delta)
             if choice.finish_reason:
                 self._finish(choice.finish_reason)
 
@@ -241,10 +247,10 @@ class ChatStream:
         self._finish_reason = reason
 
     def _unfinished(self) -> ProviderError:
-        if self._sse.foreign and not self._sse.seen:
-            return self._broken("answered something that is not an event stream: is the base URL right?")
+        if self._body and self._body.foreign and not self._body.seen:
+            return self._broken("answered something else than a model does: is the base URL right?")
         return ProviderError(
-            f"{self.name} ended the stream before the answer was finished",
+            f"{self.name} ended before the answer was finished",
             code=ErrorCode.UPSTREAM_TRUNCATED,
             provider=self.name,
             retryable=True,
@@ -254,6 +260,27 @@ class ChatStream:
         return ProviderError(
             f"{self.name} {what}", code=ErrorCode.UPSTREAM_PROTOCOL, provider=self.name, retryable=False
         )
+
+
+class _Whole:
+    """Collects an answer that comes in one piece; used as ``EventData`` is."""
+
+    seen = False
+
+    def __init__(self) -> None:
+        self._body = bytearray()
+        self.foreign = False
+
+    def feed(self, piece: bytes) -> tuple[bytes, ...]:
+        self._body += piece
+        if len(self._body) > _WHOLE_CAP:
+            raise LineTooLong(f"an answer of more than {_WHOLE_CAP} bytes")
+        return ()
+
+    def end(self) -> tuple[bytes, ...]:
+        body = bytes(self._body)
+        self.foreign = _is_whole(body) and b'"choices"' not in body
+        return (body,)
 
 
 class _OpenCall:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LLMClient"]
 
+_CALLS = (EventType.TOOL_CALL_DELTA, EventType.TOOL_CALL)
 _PASSED_ON = (EventType.TOOL_CALL, EventType.TOOL_RESULT)  # what a reader of the whole answer still sees
 
 
@@ -145,7 +146,8 @@ class LLMClient:
 
         Streaming, that is a MESSAGE_START, deltas, and one MESSAGE_COMPLETE or, whatever goes wrong, one
         ERROR after the retries. Without streaming it is the last of these alone, with the text as
-        ``content``; tool calls and their results come before it.
+        ``content``; tool calls and their results come before it. The provider is then asked for the answer
+        in one piece, and only ``Timeouts.total`` bounds the wait for it.
 
         Args:
             messages: the conversation, as ``Message`` or as mappings in OpenAI's shape.
@@ -166,6 +168,7 @@ class LLMClient:
             model=model,
             options=options or Options(),
             tools=toolbox.specs,
+            stream=stream,
             session_id=session_id,
         )
         answer = self._stream_response if stream else self._non_stream_response
@@ -214,7 +217,7 @@ class LLMClient:
     async def _non_stream_response(
         self, request: ChatRequest, toolbox: Toolbox | None
     ) -> AsyncGenerator[StreamEvent, None]:
-        """Stream all the same, since a stream shows where it was cut, and yield the ending with the text."""
+        """Answer likewise, and yield the ending with the text."""
         text = ""
         async with aclosing(self._stream_response(request, toolbox)) as events:
             async for event in events:
@@ -245,7 +248,7 @@ class LLMClient:
                     async for event in events:
                         if shown := talk.take(event):
                             delivered = True
-                            calling = calling or shown.tool_call_delta is not None
+                            calling = calling or shown.type in _CALLS
                             yield shown
             except ProviderError as failed:
                 error = failed

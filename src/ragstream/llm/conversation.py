@@ -70,8 +70,9 @@ class Conversation:
         return event
 
     def forget(self) -> StreamEvent:
-        """Drop this round's text; return the RESET that makes readers drop it."""
+        """Drop what this round said; return the RESET that makes readers drop it."""
         self._pieces.clear()
+        self.calls.clear()
         return StreamEvent(type=EventType.RESET, reset=Reset(text=self._before))
 
     def answer(self, results: list[ToolResult]) -> None:
@@ -97,8 +98,10 @@ class Conversation:
 
     def failed(self, error: RagstreamError) -> StreamEvent:
         """Return the ERROR of the whole call."""
-        said = EventError(code=error.code, message=str(error), retryable=error.retryable)
-        return StreamEvent(type=EventType.ERROR, error=said, usage=self.usage)
+        told = EventError(
+            code=error.code, message=str(error), retryable=error.retryable, retry_after=error.retry_after
+        )
+        return StreamEvent(type=EventType.ERROR, error=told, usage=self.usage)
 
     def _said(self, text: str) -> StreamEvent | None:
         if not text:

@@ -7,13 +7,17 @@ note and sets itself anew. Only waiting counts; a reader that takes its time cos
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
 from ragstream.errors import ConfigError, ErrorCode, ProviderError
 
 __all__ = ["Deadlines", "Timeouts"]
+
+_SOON = 0.5  # seconds until a reader who was busy is looked at again
+_GRACE = 0.01  # seconds for the loop to notice what came while it was held up itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +32,10 @@ class Timeouts:
         if min(self.first_token, self.between_tokens, self.total) <= 0:
             raise ConfigError("Timeouts: first_token, between_tokens and total must be above 0")
 
+    def of_one_piece(self) -> Timeouts:
+        """Return those of an answer that is not streamed: its silence tells nothing, until the total."""
+        return replace(self, first_token=math.inf, between_tokens=math.inf)
+
 
 class Deadlines:
     """Watch one attempt: ``wait()`` before each event, ``said()`` after it.
@@ -38,6 +46,7 @@ class Deadlines:
 
     __slots__ = (
         "_cancelling",
+        "_doubted",
         "_expired",
         "_loop",
         "_provider",
@@ -57,6 +66,7 @@ class Deadlines:
         self._spoke = False
         self._task: asyncio.Task[object] | None = None  # who waits; nobody, while the reader has the event
         self._cancelling = 0
+        self._doubted = 0.0  # the beginning of a wait that seemed too long
         self._expired: ErrorCode | None = None
         self._timer = self._loop.call_at(self._due()[0], self._ring)
 
@@ -98,10 +108,13 @@ class Deadlines:
         now = self._loop.time()
         due, code = self._due()
         if self._task is None:  # the reader is busy: look again when its next wait could be over
-            shortest = min(self._timeouts.between_tokens, self._timeouts.first_token)
+            shortest = min(self._timeouts.between_tokens, self._timeouts.first_token, _SOON)
             self._timer = self._loop.call_at(now + shortest, self._ring)
         elif now < due:
             self._timer = self._loop.call_at(due, self._ring)
+        elif code is not ErrorCode.UPSTREAM_TOTAL_TIMEOUT and self._doubted != self._since:
+            self._doubted = self._since
+            self._timer = self._loop.call_at(now + _GRACE, self._ring)
         else:
             self._expired = code
             self._task.cancel()

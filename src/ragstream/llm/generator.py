@@ -75,6 +75,7 @@ class GeneratorProvider:
             code=ErrorCode(event.error.code) if event.error and known else ErrorCode.UPSTREAM_ERROR,
             provider=self.name,
             retryable=bool(event.error and event.error.retryable),
+            retry_after=event.error.retry_after if event.error else None,
         )
 
     def _fail(self, what: str, code: ErrorCode, cause: Exception | None = None) -> Never:

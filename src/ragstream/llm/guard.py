@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 from msgspec.structs import replace
 
-from ragstream.errors import ErrorCode, ProviderError
+from ragstream.errors import CircuitOpen, ErrorCode, ProviderError
 from ragstream.events import EventType, StreamEvent
 from ragstream.llm.base import ChatRequest, Provider
 from ragstream.llm.breaker import Breaker
@@ -41,14 +41,19 @@ class Guard:
     async def attempt(self, provider: Provider, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
         """Run one attempt; see ``Caller.attempt``."""
         breaker = self._breaker(provider)
-        breaker.enter()
         watching = [observer.began(provider, request) for observer in self._observers]
+        try:
+            breaker.enter()
+        except CircuitOpen as refusal:
+            _ended(watching, Outcome(completion=None, error=refusal))
+            raise
         completion: StreamEvent | None = None
         error: ProviderError | None = None
         spoke = said = False
         try:
             async with aclosing(provider.attempt(request)) as events:
-                with Deadlines(provider.name, self._timeouts) as deadlines:
+                timeouts = self._timeouts if request.stream else self._timeouts.of_one_piece()
+                with Deadlines(provider.name, timeouts) as deadlines:
                     deadlines.wait()
                     async for event in events:
                         deadlines.said()
@@ -68,8 +73,7 @@ class Guard:
             raise
         finally:
             breaker.leave(error, completed=completion is not None)
-            for observation in watching:
-                observation.ended(Outcome(completion=completion, error=error))
+            _ended(watching, Outcome(completion=completion, error=error))
 
     def _breaker(self, provider: Provider) -> Breaker:
         if provider.name not in self._breakers:
@@ -99,6 +103,11 @@ class Guard:
 def _tell(watching: Iterable[Observation]) -> None:
     for observation in watching:
         observation.spoke()
+
+
+def _ended(watching: Iterable[Observation], outcome: Outcome) -> None:
+    for observation in watching:
+        observation.ended(outcome)
 
 
 def _unfinished(provider: Provider) -> ProviderError:

@@ -19,8 +19,8 @@ from ragstream.errors import ConfigError, ErrorCode, ProviderError
 from ragstream.events import StreamEvent
 from ragstream.llm.base import ChatRequest
 from ragstream.llm.chunks import ChatStream
-from ragstream.llm.failures import bad_status, said_error
-from ragstream.llm.transport import FAILURES, Pool, Refused, read_capped, shut, unreachable
+from ragstream.llm.failures import bad_status
+from ragstream.llm.transport import FAILURES, Pool, Refused, shut, unreachable
 from ragstream.llm.wire import ALL_FEATURES, Feature, chat_body
 
 __all__ = ["OpenAIProvider"]
@@ -120,7 +120,7 @@ class OpenAIProvider:
         )
         stream = ChatStream(self.name, self._key)
         until: float | None = None  # once the answer is whole: how long to wait for what may follow it
-        async with self._answer(body) as pieces:
+        async with self._answer(body, streamed=request.stream) as pieces:
             while not stream.done and (piece := await self._next(pieces, until)):
                 for event in stream.feed(piece):
                     yield event
@@ -151,26 +151,26 @@ class OpenAIProvider:
         await Pool.of_running_loop(self).leave(self)
 
     @asynccontextmanager
-    async def _answer(self, body: dict[str, Any]) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def _answer(self, body: dict[str, Any], *, streamed: bool) -> AsyncIterator[AsyncIterator[bytes]]:
         """Send the request, hand out the pieces of the answer's body, close the connection."""
-        response = await self._send(body)
+        response = await self._send(body, streamed=streamed)
         pieces = response.aiter_raw()
         try:
             self._check(response)
-            if response.headers.get("content-type", "").startswith("application/json"):
-                raise self._not_streamed(await read_capped(response))
             yield pieces
         finally:
             await shut(response, pieces)
 
-    async def _send(self, body: dict[str, Any]) -> httpx2.Response:
-        extra = {"stream_options": {"include_usage": True}, **body} if self._usage else body
+    async def _send(self, body: dict[str, Any], *, streamed: bool) -> httpx2.Response:
+        how: dict[str, Any] = {"stream": streamed}
+        if streamed and self._usage:
+            how["stream_options"] = {"include_usage": True}
         try:
             raw = await self.get_client().chat.completions.with_raw_response.create(
                 model=body["model"],
                 messages=[],  # the body stands in extra_body, so that the SDK need not walk through it
-                stream=True,
-                extra_body=extra,
+                stream=True,  # to the SDK: it shall leave the reading to us
+                extra_body=how | body,
                 extra_headers=self._headers(),
             )
         except FAILURES as error:
@@ -209,11 +209,6 @@ class OpenAIProvider:
     async def _choose(self) -> str:
         offered = ", ".join((await self.models())[:20]) or "nothing"
         raise ConfigError(f"No model is set: set RAGSTREAM_MODEL to one that {self.name} offers: {offered}")
-
-    def _not_streamed(self, body: bytes) -> ProviderError:
-        if b'"error"' in body:
-            return said_error(self.name, body, self._key)
-        return self._protocol("answered with JSON where a stream was asked for")
 
     def _protocol(self, what: str) -> ProviderError:
         return ProviderError(f"{self.name} {what}", code=ErrorCode.UPSTREAM_PROTOCOL, provider=self.name)

@@ -25,7 +25,8 @@ class GenAIObserver:
     """Make a client span and the client metrics of each attempt, with the providers that are set globally.
 
     Args:
-        content: put the messages into the span; they may hold what nobody should find in a trace.
+        content: put the messages, and what errors say, into the span; they may hold what nobody should find
+            in a trace.
         tracer_provider: the one to use instead of the global one.
         meter_provider: likewise.
     """
@@ -73,7 +74,9 @@ class _Span:
         if outcome.error is not None:
             common = common | {"error.type": outcome.word}
             self._span.set_attribute("error.type", outcome.word)
-            self._span.set_status(Status(StatusCode.ERROR, str(outcome.error)))
+            # A provider's own words may repeat what it was asked.
+            words = str(outcome.error) if self._observer.content else outcome.word
+            self._span.set_status(Status(StatusCode.ERROR, words))
         self._observer.duration.record(time.monotonic() - self._began, common)
         if outcome.completion is not None:
             self._completed(outcome)

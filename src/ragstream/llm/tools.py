@@ -47,7 +47,8 @@ class Tool:
         values = {field: getattr(given, field) for field in type(given).model_fields}
         if inspect.iscoroutinefunction(self.function):
             return await self.function(**values)
-        return await asyncio.to_thread(self.function, **values)
+        value = await asyncio.to_thread(self.function, **values)
+        return await value if inspect.isawaitable(value) else value
 
 
 ToolLike = Tool | ToolSpec | Callable[..., Any]

@@ -27,7 +27,7 @@ def chat_body(
     takes: Collection[Feature] = ALL_FEATURES,
     max_tokens_name: str = "max_tokens",
 ) -> dict[str, Any]:
-    """Return the JSON body that asks ``provider`` for a streamed answer.
+    """Return the JSON body that asks ``provider`` for an answer, streamed or not.
 
     Raises:
         ProviderError: unsupported_input: the request has something that the provider does not take.
