@@ -202,6 +202,53 @@ def test_a_cut_anywhere_changes_nothing(name: str) -> None:
         assert told(events) == whole
 
 
+WHOLE = {
+    "object": "chat.completion",
+    "model": "gpt",
+    "choices": [
+        {
+            "index": 0,
+            "message": {
+                "role": "assistant",
+                "content": "Hi",
+                "reasoning_content": "Hm",
+                "tool_calls": [CALL],
+            },
+            "finish_reason": "tool_calls",
+        }
+    ],
+    "usage": USAGE,
+}
+
+
+@pytest.mark.parametrize("indent", [None, 2], ids=["one line", "many lines"])
+@pytest.mark.parametrize("size", [None, 1])
+def test_an_answer_in_one_piece(indent: int | None, size: int | None) -> None:
+    assert told(read(json.dumps(WHOLE, indent=indent).encode(), size)) == {
+        "text": "Hi",
+        "reasoning": "Hm",
+        "calls": [("c1", "add", '{"a":1}')],
+        "finish": "tool_calls",
+        "model": "gpt",
+        "usage": USED,
+    }
+
+
+def test_an_answer_in_one_piece_that_was_cut_is_no_success() -> None:
+    body = json.dumps(WHOLE).encode()
+    for cut in range(1, len(body)):
+        with pytest.raises(ProviderError) as failure:
+            read(body[:cut])
+        assert failure.value.code == "upstream_truncated", cut
+
+
+def test_an_answer_in_one_piece_is_capped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ragstream.llm.chunks._WHOLE_CAP", 100)
+    with pytest.raises(ProviderError) as failure:
+        read(json.dumps(WHOLE).encode(), 50)
+    assert failure.value.code == "upstream_protocol"
+
+
 def test_deltas_of_a_call_can_be_joined() -> None:
     events = read(SHAPES["OpenAI calls"][0])
     pieces = [event.tool_call_delta for event in events if event.tool_call_delta]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import AsyncGenerator, Sequence
 from typing import Annotated, Any
 
@@ -118,6 +120,37 @@ async def test_replace_begins_again() -> None:
     assert len(second.requests[0].messages) == 1
 
 
+async def test_what_was_called_before_the_replacement_is_not_run() -> None:
+    first, second = (
+        ScriptedProvider([*calls('{"a":1}')[:-1], BUSY], name="a"),
+        ScriptedProvider(["4."], name="b"),
+    )
+    policy = RetryPolicy(after_delta="replace")
+    answer = await collect(client(first, second, policy=policy), tools=[add])
+    assert (answer.text, answer.tool_calls) == ("4.", [])
+    assert len(second.requests) == 1
+
+
+async def test_a_call_that_was_made_is_not_continued() -> None:
+    first, second = ScriptedProvider([calls("{}")[1], BUSY], name="a"), ScriptedProvider(["4."], name="b")
+    answer = await collect(client(first, second, policy=RetryPolicy(after_delta="continue")))
+    assert answer.error is not None
+    assert not second.requests
+
+
+async def test_a_failure_says_how_long_to_wait() -> None:
+    limited = ProviderError("slow", code=ErrorCode.UPSTREAM_RATE_LIMITED, retryable=True, retry_after=7.0)
+    inner = client(ScriptedProvider([limited]), policy=RetryPolicy(max_attempts=1))
+
+    async def ask(request: ChatRequest) -> AsyncGenerator[str | StreamEvent, None]:
+        async for event in inner.chat_completion(request.messages):
+            yield event
+
+    answer = await collect(client(GeneratorProvider(ask)))
+    assert answer.error is not None
+    assert answer.error.retry_after == 7.0
+
+
 @pytest.mark.parametrize(
     "script", [[], [""], [StreamEvent(type=EventType.MESSAGE_COMPLETE, finish_reason="length")]]
 )
@@ -216,6 +249,20 @@ async def test_each_token_gives_the_next_one_its_own_time() -> None:
     assert answer.text == "a" * 30
 
 
+async def test_what_came_while_the_loop_was_held_up_came_in_time() -> None:
+    loop = asyncio.get_running_loop()
+
+    async def held_up(seconds: float) -> None:
+        here = loop.create_future()
+        loop.call_later(0.02, here.set_result, None)
+        loop.call_later(0.01, time.sleep, 0.1)  # somebody else's fault
+        await here
+
+    provider = ScriptedProvider([1.0, "a", 1.0, "b"], pause=held_up)
+    answer = await collect(client(provider, timeouts=Timeouts(first_token=0.03, between_tokens=0.03)))
+    assert (answer.text, answer.error) == ("ab", None)
+
+
 async def test_a_timeout_leaves_the_task_uncancelled() -> None:
     async def forever(seconds: float) -> None:
         await asyncio.Event().wait()
@@ -307,6 +354,19 @@ async def test_a_failing_tool_is_a_result(function: Any, arguments: str, told: s
     assert len(content) <= 32_768
 
 
+async def test_a_tool_may_be_decorated() -> None:
+    async def add_later(a: int) -> int:
+        return a + 1
+
+    @functools.wraps(add_later)
+    def decorated(**given: Any) -> Any:
+        return add_later(**given)
+
+    provider = ScriptedProvider(calls('{"a":1}'), ["Two."])
+    await collect(client(provider), tools=[Tool(decorated, name="add")])
+    assert provider.requests[1].messages[-1].content == "2"
+
+
 async def test_an_unknown_tool_is_a_result() -> None:
     provider = ScriptedProvider(calls("{}", name="hallucinated"), ["Sorry."])
     await collect(client(provider), tools=[add])
@@ -337,7 +397,7 @@ async def test_calls_are_handed_over(how: dict[str, Any]) -> None:
 def _untyped(a) -> None: ...  # type: ignore[no-untyped-def] # that is the point
 
 
-@pytest.mark.parametrize("wrong", [_untyped, print])
+@pytest.mark.parametrize("wrong", [_untyped, print, functools.partial(add, 1)])
 def test_a_tool_without_hints_is_refused(wrong: Any) -> None:
     with pytest.raises(ConfigError):
         Tool(wrong)
@@ -468,6 +528,16 @@ async def test_each_attempt_is_in_log_and_metric(caplog: pytest.LogCaptureFixtur
     for outcome in ("upstream_unavailable", "complete"):
         labels = {"provider": "scripted", "outcome": outcome}
         assert registry.get_sample_value("ragstream_llm_attempts_total", labels) == 1
+
+
+async def test_what_the_open_circuit_refuses_is_seen_too() -> None:
+    registry = CollectorRegistry()
+    asked = client(ScriptedProvider([BUSY]), observers=[PrometheusObserver(registry)])
+    for _ in range(2):
+        await collect(asked)
+    assert len(asked.providers[0].requests) == 5  # type: ignore[attr-defined]
+    labels = {"provider": "scripted", "outcome": "upstream_unavailable"}
+    assert registry.get_sample_value("ragstream_llm_attempts_total", labels) == 6
 
 
 def test_importing_the_room_does_not_import_the_sdk() -> None:

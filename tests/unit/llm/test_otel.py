@@ -17,7 +17,7 @@ from ragstream.llm import LLMClient, RetryPolicy, ScriptedProvider
 from ragstream.llm.otel import GenAIObserver
 
 SECRET = "a patient"
-BUSY = ProviderError("busy", code=ErrorCode.UPSTREAM_UNAVAILABLE, retryable=True)
+BUSY = ProviderError(f"up answered 503: not {SECRET}", code=ErrorCode.UPSTREAM_UNAVAILABLE, retryable=True)
 
 
 @pytest.mark.parametrize("content", [False, True])
@@ -42,6 +42,7 @@ async def test_spans_and_metrics(content: bool) -> None:
     assert facts["gen_ai.usage.output_tokens"] == 2
     assert facts["gen_ai.response.finish_reasons"] == ("stop",)
     assert (SECRET in repr(facts)) is content
+    assert (SECRET in str(failed.status.description)) is content
     assert metric_names(reader) == {
         "gen_ai.client.operation.duration",
         "gen_ai.client.operation.time_to_first_chunk",
