@@ -30,13 +30,14 @@ serve: setup ## answer questions on this machine's port 8000; DOCS=folder, HOST=
 	@exec $(PYTHON_RUN) -m ragstream serve $(DOCS) --host $(HOST) --port $(PORT) $(DATA)
 
 test: setup ## run the tests; ARGS="tests/unit -x" for some of them
-	@$(PYTHON_RUN) -m pytest $(ARGS)
+	@$(PYTHON_RUN) -m pytest -p ragstream.audit.pytest_plugin $(or $(ARGS),--rag-facts .ragstream-facts.json)
 
 check: setup ## lint, formatting, types, layers, and the rules of the house
 	@$(PYTHON_RUN) -m ruff check
 	@$(PYTHON_RUN) -m ruff format --check
 	@$(PYTHON_RUN) -m mypy
 	@.venv/bin/lint-imports
+	@$(PYTHON_RUN) -m ragstream audit --check
 	@$(PYTHON_RUN) -m pytest -q tests/architecture
 
 bench: setup ## run the benchmarks; FOLDER=judged questions adds the one of retrieval

@@ -72,6 +72,26 @@ def test_a_wrong_setting_is_one_line(folder: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+async def test_an_answer_that_is_replaced_is_said_anew(folder: Path, upstream: Any) -> None:
+    upstream.answers = [
+        [upstream.HEAD, upstream.chunk("Forty"), upstream.RESET],
+        [upstream.HEAD, upstream.chunk("The ferry is long."), upstream.chunk(finish_reason="stop")],
+    ]
+    environment = os.environ | {
+        "OPENAI_BASE_URL": upstream.url,
+        "RAGSTREAM_MODEL": "m",
+        "RAGSTREAM_AFTER_DELTA": "replace",
+    }
+    asking = await asyncio.create_subprocess_exec(
+        *ASK, "How long?", cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    async with asyncio.timeout(60):
+        said, _ = await asking.communicate()
+    first, _, last = said.decode().partition("\n\n[The model failed; another answer replaces")
+    assert first == "Forty"
+    assert last.endswith("]\n\nThe ferry is long.\n")
+
+
 async def test_ctrl_c_stops_cleanly(folder: Path, upstream: Any) -> None:
     upstream.answers = [[upstream.HEAD, upstream.chunk("The beginning"), upstream.STALL]]
     environment = os.environ | {

@@ -132,6 +132,25 @@ async def test_the_providers_models_are_listed(
     assert CANARY.encode() in upstream.heads[0]
 
 
+async def test_each_of_several_providers_is_asked(run: Any, upstream: Any) -> None:
+    body = json.dumps({"object": "list", "data": [{"id": "small"}]}).encode()
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n"
+    upstream.answers = [[head, body]]
+    providers = [
+        {"name": "one", "base_url": upstream.url, "model": "small", "api_key": CANARY},
+        {"name": "two", "base_url": "http://127.0.0.1:1/v1", "model": "m"},
+        {"name": "three", "base_url": upstream.url, "model": "m", "api_key_env": "NOT_THERE"},
+    ]
+    code, out, errors = await run(RAGSTREAM_PROVIDERS=json.dumps(providers))
+    said = lines(out)
+    assert (code, errors) == (1, "")
+    assert said["provider one"] == "ok one offers small"
+    assert said["provider two"].startswith("failed two refused")
+    assert said["provider three"].startswith("failed RAGSTREAM_PROVIDERS: three takes its key from NOT_THERE")
+    assert "provider" not in said
+    assert CANARY not in out
+
+
 async def test_a_wrong_setting_is_one_line(run: Any) -> None:
     code, out, errors = await run(RAGSTREAM_PROT="1")
     assert (code, out) == (2, "")

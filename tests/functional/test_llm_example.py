@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -76,20 +77,26 @@ WAYS = {
 RUNS = {"asyncio": "asyncio.run(main())", "uvloop": "import uvloop; uvloop.run(main())"}
 
 
-async def run(upstream: Any, *arguments: str) -> str:
-    """Return what a Python with every warning an error prints, which must be nothing on stderr."""
+async def start(upstream: Any, *arguments: str, **variables: str) -> asyncio.subprocess.Process:
+    """Start a Python that takes every warning for an error."""
     environment = {
         **os.environ,
         "OPENAI_BASE_URL": upstream.url,
         "OPENAI_API_KEY": "k",
         "RAGSTREAM_MODEL": "m",
+        **variables,
     }
-    process = await asyncio.create_subprocess_exec(
+    return await asyncio.create_subprocess_exec(
         *(sys.executable, "-X", "dev", "-W", "error", *arguments),
         env=environment,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+
+
+async def run(upstream: Any, *arguments: str) -> str:
+    """Return what a program prints, which must be nothing on stderr."""
+    process = await start(upstream, *arguments)
     async with asyncio.timeout(60):
         out, err = await process.communicate()
     slow_import = b"Executing <Task"  # asyncio's debug mode remarks on how long importing the SDK takes
@@ -106,6 +113,22 @@ async def test_the_example(upstream: Any) -> None:
     assert "finish_reason='stop'" in lines[-2]
     assert lines[-1] == "done"
     assert upstream.bodies[0]["model"] == "m"
+
+
+async def test_the_example_may_be_interrupted(upstream: Any) -> None:
+    upstream.answers = [[upstream.HEAD, upstream.chunk("Hel"), upstream.STALL]]
+    process = await start(upstream, str(EXAMPLE), PYTHONUNBUFFERED="1")
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        while b"Hel" not in await process.stdout.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        _, err = await process.communicate()
+    await upstream.all_left()
+    assert err.decode().splitlines()[-1] == "KeyboardInterrupt"
+    assert b"Warning" not in err
+    assert b"Unclosed" not in err
+    assert b"never" not in err
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -14,7 +14,7 @@ from typing import Any
 
 from ragstream.blueprint import Kind, Lane, Node, Step
 
-__all__ = ["Conformance", "Course", "course_of"]
+__all__ = ["Conformance", "Course", "steps_of"]
 
 
 class Course:
@@ -36,16 +36,16 @@ class Course:
         self.entries = self.rescues | {node.number for node in self.nodes.values() if node.kind is Kind.START}
 
 
-def course_of(lane: Lane) -> Course:
-    """Return the ways of a lane that is bound."""
-    steps: dict[str, Step] = {}
+def steps_of(lane: Lane) -> dict[int, Step]:
+    """Return the steps of a lane that is bound, by their numbers."""
+    steps: dict[int, Step] = {}
     waiting = [step for step in (lane.start, lane.rescue) if step is not None]
     while waiting:
         step = waiting.pop()
-        if step.node.id not in steps:
-            steps[step.node.id] = step
+        if step.node.number not in steps:
+            steps[step.node.number] = step
             waiting += [*step.ways.values(), *([step.next] if step.next else [])]
-    return Course(step.node for step in steps.values())
+    return steps
 
 
 class Conformance:

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from ragstream.audit.course import Conformance, Course, course_of
+from ragstream.audit.course import Conformance, Course, steps_of
 from ragstream.audit.facts import Recorder
-from ragstream.blueprint import Lane, load_diagram, overheard
+from ragstream.blueprint import Lane, Step, load_diagram, overheard
 
 __all__ = ["pytest_addoption", "pytest_configure"]
 
@@ -55,7 +55,7 @@ class _Listener:
         self._path = path
         self._drawn = frozenset(load_diagram().nodes)
         self._recorder = Recorder()
-        self._courses: dict[Lane, Course] = {}
+        self._steps: dict[Lane, dict[int, Step]] = {}
         self._walks: dict[Lane, Conformance] = {}
         self._test = ""
 
@@ -69,14 +69,18 @@ class _Listener:
             yield
 
     def _hear(self, lane: Lane, line: Mapping[str, Any]) -> None:
-        if lane not in self._courses:
-            self._courses[lane] = course_of(lane)
+        if lane not in self._steps:
+            self._steps[lane] = steps_of(lane)
         if lane not in self._walks:
-            self._walks[lane] = Conformance(self._courses[lane])
+            self._walks[lane] = Conformance(Course(step.node for step in self._steps[lane].values()))
         self.findings += self._walks[lane].hear(line)
-        node = self._courses[lane].nodes[line["step"]]
-        if node in self._drawn and line["processing_stage"] == "completed":
-            self._recorder.left(self._test, node.id, line.get("outcome"))
+        step = self._steps[lane][line["step"]]
+        if self._is_real(step) and line["processing_stage"] == "completed":
+            self._recorder.left(self._test, step.node.id, line.get("outcome"))
+
+    def _is_real(self, step: Step) -> bool:
+        """Whether it is a step of Ragstream's own, not one that a test made or put in its place."""
+        return step.node in self._drawn and step.function.__module__.startswith("ragstream.")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Count what a test walked if it passed."""

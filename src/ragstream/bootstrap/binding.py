@@ -7,7 +7,9 @@ from ragstream.blueprint import Blueprint, bind, load_diagram
 from ragstream.delivery import steps as delivery
 from ragstream.telemetry import Metrics
 
-__all__ = ["bind_blueprint"]
+__all__ = ["STEP_MODULES", "bind_blueprint"]
+
+STEP_MODULES = (*delivery.MODULES, *answer.MODULES, *feeds.MODULES)
 
 
 def bind_blueprint(metrics: Metrics | None = None) -> Blueprint:
@@ -16,4 +18,4 @@ def bind_blueprint(metrics: Metrics | None = None) -> Blueprint:
     Raises:
         BlueprintError: the diagram and the functions disagree.
     """
-    return bind(load_diagram(), (*delivery.MODULES, *answer.MODULES, *feeds.MODULES), metrics=metrics)
+    return bind(load_diagram(), STEP_MODULES, metrics=metrics)

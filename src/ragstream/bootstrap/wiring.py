@@ -27,13 +27,13 @@ from ragstream.identity.local import LocalMode
 from ragstream.knowledge._jobs import Limits
 from ragstream.knowledge.local import LocalKnowledge
 from ragstream.knowledge.parsing import SubprocessParser
-from ragstream.llm import Caller, LLMClient, OpenAIProvider, Price, Provider, RetryPolicy, Timeouts
+from ragstream.llm import Caller, LLMClient, Observer, OpenAIProvider, Price, Provider, RetryPolicy, Timeouts
 from ragstream.llm.metrics import PrometheusObserver
 from ragstream.settings import NamedProvider, Settings, look_up, prepare_data_dir
 from ragstream.streamlog.base import StreamLog
 from ragstream.streamlog.memory import MemoryLog
 from ragstream.streamlog.sqlite import SQLiteLog
-from ragstream.telemetry import Metrics
+from ragstream.telemetry import Metrics, tracer
 
 __all__ = ["desk", "guard", "library", "named_provider", "server"]
 
@@ -151,8 +151,16 @@ def _caller(settings: Settings, metrics: Metrics) -> Caller:
         timeouts=timeouts,
         prices=dict(_prices(settings.providers)),
         budget=settings.budget,
-        observers=(PrometheusObserver(metrics.registry),),
+        observers=_observers(metrics),
     )
+
+
+def _observers(metrics: Metrics) -> Iterator[Observer]:
+    yield PrometheusObserver(metrics.registry)
+    if (spans := tracer()) is not None:
+        from ragstream.llm.otel import GenAIObserver
+
+        yield GenAIObserver(tracer=spans)
 
 
 def _providers(settings: Settings) -> list[Provider]:

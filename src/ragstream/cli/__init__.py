@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ragstream.cli.ask import ask
+from ragstream.cli.audit import audit
 from ragstream.cli.doctor import doctor
 from ragstream.cli.ingest import ingest
 from ragstream.cli.serve import serve
@@ -27,6 +28,7 @@ app.command()(serve)
 app.command()(ask)
 app.command()(ingest)
 app.command()(doctor)
+app.command()(audit)
 
 
 @app.callback()

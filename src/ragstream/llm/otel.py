@@ -22,24 +22,24 @@ _Attributes = dict[str, Any]
 
 
 class GenAIObserver:
-    """Make a client span and the client metrics of each attempt, with the providers that are set globally.
+    """Make a client span and the client metrics of each attempt, by the global providers if none is given.
 
     Args:
         content: put the messages, and what errors say, into the span; they may hold what nobody should find
             in a trace.
-        tracer_provider: the one to use instead of the global one.
-        meter_provider: likewise.
+        tracer: makes the spans.
+        meter_provider: takes the metrics.
     """
 
     def __init__(
         self,
         *,
         content: bool = False,
-        tracer_provider: trace.TracerProvider | None = None,
+        tracer: trace.Tracer | None = None,
         meter_provider: metrics.MeterProvider | None = None,
     ) -> None:
         self.content = content
-        self.tracer = trace.get_tracer("ragstream.llm", tracer_provider=tracer_provider)
+        self.tracer = tracer or trace.get_tracer("ragstream.llm")
         meter = metrics.get_meter("ragstream.llm", meter_provider=meter_provider)
         self.duration = meter.create_histogram("gen_ai.client.operation.duration", unit="s")
         self.first_chunk = meter.create_histogram("gen_ai.client.operation.time_to_first_chunk", unit="s")

@@ -113,7 +113,7 @@ def _arguments(function: Callable[..., Any], name: str) -> type[pydantic.BaseMod
         return pydantic.create_model(name, __config__=config, **fields)
     except KeyError as error:
         raise ConfigError(f"Tool {name}: argument {error} needs a type hint") from error
-    except (pydantic.errors.PydanticUserError, pydantic_core.SchemaError, NameError) as error:
+    except (pydantic.errors.PydanticUserError, pydantic_core.SchemaError, NameError, TypeError) as error:
         raise ConfigError(f"Tool {name}: {error}") from error
 
 

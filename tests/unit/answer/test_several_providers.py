@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import pytest
 
 from ragstream.errors import AnswerStopped, ErrorCode, ProviderError
 from ragstream.events import EventType, ReasoningDelta, StreamEvent, ToolCallDelta, Usage
-from ragstream.llm import Price, RetryPolicy
+from ragstream.llm import ChatRequest, GeneratorProvider, Price, RetryPolicy
 
 Make = Callable[..., Any]
 DEAR, CHEAP = Price(prompt=0, completion=1000), Price(prompt=0, completion=10)  # an answer: 1, and 0.01
 START, SOURCES, DONE = "message_start", "sources ['s1', 's2', 's3']", "message_complete"
+
+
+TOLD = "The tower [3] was built in 1889 [1], of iron; such a tower [3] was new."
 
 
 def broken(code: ErrorCode = ErrorCode.UPSTREAM_UNAVAILABLE, **changes: Any) -> ProviderError:
@@ -93,6 +97,33 @@ async def test_another_provider_may_go_on_without_saying_anything_twice(pair: Ma
     ]
     before = rig.providers[1].requests[0].messages[-2]
     assert (before.role, before.text) == ("assistant", "One [3] and")
+
+
+def goes_on(again: int | None) -> GeneratorProvider:
+    """Return a provider that goes on from what it is told was said, its last words (None: all) once more."""
+
+    async def write(request: ChatRequest) -> AsyncGenerator[str | StreamEvent, None]:
+        said = request.messages[-2].text
+        assert TOLD.startswith(said)
+        words = [0, *(found.start() for found in re.finditer(r"\S+", said)), len(said)]
+        start = 0 if again is None else words[max(len(words) - 1 - again, 0)]
+        for letter in TOLD[start:]:
+            yield letter
+
+    return GeneratorProvider(write, name="two", model="m2")
+
+
+@pytest.mark.parametrize("cut", range(2, len(TOLD)))
+@pytest.mark.parametrize("again", [0, 3, None])
+async def test_wherever_another_goes_on_nothing_is_said_twice(
+    pair: Make, cut: int, again: int | None
+) -> None:
+    rig = pair([[*TOLD[:cut], broken()]], [["Never."]], "continue")
+    rig.providers = (rig.providers[0], goes_on(again))
+    await rig.ask("Which?")
+    rig.check_ended_once()
+    assert rig.row().text == "The tower [1] was built in 1889 [2], of iron; such a tower [1] was new."
+    assert [citation.source_id for citation in rig.row().citations] == ["s3", "s1", "s3"]
 
 
 async def test_who_goes_on_may_fail_before_its_first_word(make_rig: Make, make_provider: Make) -> None:

@@ -51,6 +51,9 @@ BUSY = ProviderError("busy", code=ErrorCode.UPSTREAM_UNAVAILABLE, retryable=True
 DENIED = ProviderError("denied", code=ErrorCode.UPSTREAM_AUTH)
 
 
+TOLD = "The tower was built in 1889, of iron; nobody had seen such a tower before."
+
+
 def client(*providers: Any, **settings: Any) -> LLMClient:
     async def pause(seconds: float) -> None: ...
 
@@ -110,6 +113,15 @@ async def test_continue_goes_on_from_there() -> None:
     answer = await collect(client(first, second, policy=RetryPolicy(after_delta="continue")))
     assert answer.text == "The tower was built in 1889."
     assert second.requests[0].messages[1] == Message(role="assistant", content="The tower was bui")
+
+
+@pytest.mark.parametrize("cut", range(1, len(TOLD)))
+@pytest.mark.parametrize("again", [0, 12, 30, len(TOLD)], ids=["no", "a little", "more", "all"])
+async def test_continue_says_nothing_twice(cut: int, again: int) -> None:
+    first = ScriptedProvider([*TOLD[:cut], BUSY], name="a")
+    second = ScriptedProvider(list(TOLD[max(cut - again, 0) :]), name="b")
+    answer = await collect(client(first, second, policy=RetryPolicy(after_delta="continue")))
+    assert answer.text == TOLD
 
 
 async def test_replace_begins_again() -> None:

@@ -25,7 +25,7 @@ async def test_spans_and_metrics(content: bool) -> None:
     spans, reader = InMemorySpanExporter(), InMemoryMetricReader()
     tracing, metering = TracerProvider(), MeterProvider([reader])
     tracing.add_span_processor(SimpleSpanProcessor(spans))
-    observer = GenAIObserver(content=content, tracer_provider=tracing, meter_provider=metering)
+    observer = GenAIObserver(content=content, tracer=tracing.get_tracer("test"), meter_provider=metering)
     client = LLMClient(
         providers=[ScriptedProvider([BUSY], ["Hel", "lo"])],
         observers=[observer],
