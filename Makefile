@@ -55,8 +55,8 @@ trial: setup ## run the tests that take minutes
 
 interop: setup ## install the servers of others that some tests talk to, apart from .venv
 	@test -x .venv-interop/bin/litellm || { $(PYTHON_RUN) -m venv --clear .venv-interop && \
-		.venv-interop/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-		--only-binary :all: -r requirements-interop.lock; }
+		.venv-interop/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--require-hashes --only-binary :all: -r requirements-interop.lock; }
 
 lock: ## resolve the locks anew (needs uv)
 	uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --group dev \
