@@ -116,9 +116,9 @@ class Served:
         body = {"messages": [{"role": "user", "content": text}]} | fields
         return await Line.open(self.port, "POST", "/api/v1/chatbot/chat/stream", body)
 
-    async def follow(self, stream_id: str, after: int | None = None) -> Line:
+    async def follow(self, stream_id: str, after: int | None = None, **headers: str) -> Line:
         cursor = {} if after is None else {"last_event_id": str(after)}
-        return await Line.open(self.port, "GET", f"/api/v1/streams/{stream_id}", **cursor)
+        return await Line.open(self.port, "GET", f"/api/v1/streams/{stream_id}", **headers, **cursor)
 
     async def cancel(self, stream_id: str) -> dict[str, Any]:
         """Stop an answer, from another connection."""

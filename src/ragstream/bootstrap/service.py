@@ -110,6 +110,15 @@ class Service:
             await stack.enter_async_context(_beside(self._settler.watch()))
             return stack.pop_all()
 
+    def move_readers(self) -> int:
+        """Ask every reader that can resume to come back in a moment, for another worker to serve it.
+
+        Their responses end at once, between two events, without DONE and each with a ``retry:`` of its own;
+        who comes later over an open connection is asked the same. Readers of protocols that cannot resume
+        stay until their answer's end. Returns how many were asked.
+        """
+        return self.supervisor.readers.move()
+
     async def drain(self, seconds: float) -> None:
         """Take no new questions, and give running answers ``seconds`` to end."""
         self._missing = "The server is shutting down."

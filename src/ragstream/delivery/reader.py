@@ -1,8 +1,8 @@
 """Reader: one HTTP response that streams, from its held head to the write deadline.
 
 Three things happen at once, and the first to finish ends the others: frames are written as they come, the
-pulse acts on silence (release the head, send a heartbeat, give up a stuck reader), and ``receive`` tells
-when the client leaves, because ``send`` need not raise after it left.
+pulse acts on silence (release the head, send a heartbeat, give up a stuck reader) and on notice to go, and
+``receive`` tells when the client leaves, because ``send`` need not raise after it left.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import Any
 
 from starlette.types import Message, Receive, Send
 
+from ragstream.delivery import sse
 from ragstream.delivery.frames import Frame
+from ragstream.delivery.readers import Notice
 from ragstream.delivery.setup import StreamSetup
 from ragstream.errors import ReaderEvicted, ReaderLeft
 from ragstream.events import EventType
@@ -36,6 +38,7 @@ class Reader:
         send: takes the response.
         ids: stream id and session id, for the head.
         on_first: called once, when the first event was sent.
+        notice: set when the reader shall be sent away; without it, it never is.
     """
 
     def __init__(
@@ -46,12 +49,14 @@ class Reader:
         ids: tuple[str, str],
         *,
         on_first: Callable[[], None] | None = None,
+        notice: asyncio.Future[Notice] | None = None,
     ) -> None:
         self._setup = setup
         self._receive = receive
         self._send = send
         self._ids = ids
         self._on_first = on_first
+        self._notice = notice or asyncio.get_running_loop().create_future()
         self._gzip = zlib.compressobj(6, zlib.DEFLATED, _WINDOW, _MEMORY) if setup.compression else None
         self._held = bytearray()
         self._turn = asyncio.Lock()  # one writer at a time: a frame or a heartbeat
@@ -59,10 +64,11 @@ class Reader:
         self._last_write = asyncio.get_running_loop().time()
         self.started = False
         self.terminal: Record | None = None
+        self.sent_away: Notice | None = None
         self.bytes_sent = 0
 
     async def deliver(self, frames: AsyncGenerator[Frame, None], *, may_refuse: bool) -> None:
-        """Write the frames up to the terminal one.
+        """Write the frames up to the terminal one, or until the reader is sent away.
 
         Args:
             frames: closed at the end, whatever happens.
@@ -145,19 +151,34 @@ class Reader:
         self._last_write = clock()
 
     async def _pulse(self) -> None:
-        """Act on silence, for ever."""
+        """Act on silence until there is notice to go; then send the reader away."""
         clock = asyncio.get_running_loop().time
-        await asyncio.sleep(self._setup.head_hold)
+        await asyncio.wait({self._notice}, timeout=self._setup.head_hold)
         if not self._turn.locked():  # else the head is being sent, or cannot be
             await self.release()
-        while True:
-            await asyncio.sleep(self._wait(clock()))
+        while not self._notice.done():
+            await asyncio.wait({self._notice}, timeout=self._wait(clock()))
             now = clock()
             if self._writing_since is not None:
                 if now - self._writing_since >= self._setup.write_deadline:
                     raise self._evicted()
             elif now - self._last_write >= self._setup.heartbeat:
                 await self.write(self._setup.projection.heartbeat)
+        await self._send_away(self._notice.result())
+
+    async def _send_away(self, notice: Notice) -> None:
+        """End the response between two events, with word when to come back; who has all stays for DONE."""
+        try:
+            async with asyncio.timeout(self._setup.write_deadline):
+                await self.release()
+                await self._turn.acquire()  # and never released: nothing follows
+                if self.terminal is not None:
+                    self._turn.release()
+                    await asyncio.get_running_loop().create_future()  # the end is being written
+                self.sent_away = notice
+                await self._send_body(sse.encode(retry=notice.retry), more=False)
+        except TimeoutError:
+            raise self._evicted() from None
 
     def _evicted(self) -> ReaderEvicted:
         return ReaderEvicted(f"The reader took nothing for {self._setup.write_deadline:g} s.")

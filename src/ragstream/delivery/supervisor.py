@@ -16,6 +16,7 @@ from contextlib import aclosing, contextmanager, suppress
 from time import perf_counter
 
 from ragstream.delivery.base import AnswerRun
+from ragstream.delivery.readers import Place, Readers
 from ragstream.errors import (
     AnswerStopped,
     ErrorCode,
@@ -114,6 +115,7 @@ class Supervisor:
         self._deadline = deadline
         self._max_producers = max_producers
         self._producers: dict[str, _Producer] = {}
+        self.readers = Readers(metrics)
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
         self.claiming = asyncio.Lock()  # held from the claim of an idempotency key until its log is open
@@ -179,17 +181,18 @@ class Supervisor:
         return producer is not None
 
     @contextmanager
-    def reading(self, stream_id: str) -> Iterator[None]:
-        """Count a reader of the answer for as long as the block lasts, if it is under way here."""
+    def reading(self, stream_id: str, *, resumable: bool = False) -> Iterator[Place]:
+        """Give a reader its place for as long as the block lasts; ``resumable`` ones may be sent away."""
         producer = self._producers.get(stream_id)
-        if producer is None:
-            yield
-            return
-        producer.readers += 1
-        try:
-            yield
-        finally:
-            producer.readers -= 1
+        with self.readers.reading(stream_id, resumable=resumable) as place:
+            if producer is None:
+                yield place
+                return
+            producer.readers += 1
+            try:
+                yield place
+            finally:
+                producer.readers -= 1
 
     async def drain(self, seconds: float) -> None:
         """Take no new answers, let the running ones end within ``seconds``, interrupt the rest."""

@@ -158,6 +158,10 @@ class LocalLog:
         if stream is not None and isinstance(stream.producer, LocalWriter) and stream.producer.stop:
             stream.producer.stop(by)
 
+    async def watched(self, stream_id: str) -> bool:  # noqa: ARG002
+        """Return False: no other process reads a log of this one."""
+        return False
+
     async def delete(self, stream_id: str) -> None:
         """Delete the log; its readers see NotFound and its producer can add nothing more. Idempotent."""
         for streams in (self._open, self._ended):

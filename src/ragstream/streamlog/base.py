@@ -106,6 +106,10 @@ class StreamLog(Protocol):
     async def cancel(self, stream_id: str, by: str) -> None:
         """Ask the producer, wherever it runs, to stop; nothing happens where there is none."""
 
+    async def watched(self, stream_id: str) -> bool:
+        """Return whether another process reads the log now."""
+        ...
+
     async def delete(self, stream_id: str) -> None:
         """Delete the log; its readers see NotFound, its producer can add nothing more. Idempotent."""
 

@@ -49,9 +49,12 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.producers = self._gauge("producers", "Answers being generated now")
-        self.readers = self._gauge("readers", "Responses being streamed now")
+        self.readers = self._gauge("readers", "Readers of answers now")
         self.resumes = self._counter("resumes", "Readers who came back to an answer that had begun")
         self.evictions = self._counter("evictions", "Readers who took nothing for the write deadline")
+        self.departures = self._counter(
+            "departures", "Readers sent away, with word when to come back, by why", "reason"
+        )
         self.cancels = self._counter("cancels", "Answers stopped by somebody's word")
         self.settled = self._counter("settled_answers", "Answers ended after their process had died")
         self.events = self._counter("events_logged", "Events acknowledged by the stream log")

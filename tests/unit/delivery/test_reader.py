@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from ragstream.delivery.frames import Frame
 from ragstream.delivery.reader import Reader, race
+from ragstream.delivery.readers import Notice
 from ragstream.delivery.settings import DeliverySettings
 from ragstream.delivery.setup import StreamSetup, prepare
 from ragstream.errors import ReaderEvicted, ReaderLeft
@@ -256,3 +257,72 @@ async def test_race_raises_the_first_error_and_ends_the_others() -> None:
     with pytest.raises(ReaderLeft):
         await race(waits(), fails())
     assert ended == ["ended"]
+
+
+async def test_who_is_sent_away_is_told_when_to_come_back_and_nothing_after() -> None:
+    client, closed = Client(), list[bool]()
+    notice: asyncio.Future[Notice] = asyncio.get_running_loop().create_future()
+    subject = Reader(setup(head_hold=0.0), client.receive, client.send, ("", ""), notice=notice)
+    client.reading.clear()  # the first frame is being written, the second waits for its turn
+    items = [frame(b"text\n\n"), frame(b"more\n\n"), asyncio.Event()]
+    task = asyncio.create_task(subject.deliver(frames(items, closed), may_refuse=True))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    notice.set_result(Notice("moved", 2500))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    client.reading.set()
+    async with asyncio.timeout(5):
+        await task
+    assert client.body in (b"text\n\nretry: 2500\n\n", b"text\n\nmore\n\nretry: 2500\n\n")
+    assert [message.get("more_body") for message in client.messages[1:]][-1] is False
+    assert subject.sent_away == Notice("moved", 2500)
+    assert subject.terminal is None
+    assert closed == [True]
+
+
+async def test_who_is_sent_away_before_the_head_gets_one() -> None:
+    client, closed = Client(), list[bool]()
+    notice: asyncio.Future[Notice] = asyncio.get_running_loop().create_future()
+    subject = Reader(setup(head_hold=60.0), client.receive, client.send, ("", ""), notice=notice)
+    items = [frame(b"start\n\n", held=True), asyncio.Event()]
+    task = asyncio.create_task(subject.deliver(frames(items, closed), may_refuse=True))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    notice.set_result(Notice("moved", 2500))
+    async with asyncio.timeout(5):
+        await task
+    assert client.messages[0]["status"] == 200
+    assert client.body == b"start\n\nretry: 2500\n\n"
+
+
+async def test_who_has_the_end_is_not_sent_away() -> None:
+    client, closed = Client(), list[bool]()
+    notice: asyncio.Future[Notice] = asyncio.get_running_loop().create_future()
+    subject = Reader(setup(head_hold=0.0), client.receive, client.send, ("", ""), notice=notice)
+    client.reading.clear()
+    items = [frame(b"end\n\n", terminal=END)]
+    task = asyncio.create_task(subject.deliver(frames(items, closed), may_refuse=True))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    notice.set_result(Notice("moved", 2500))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    client.reading.set()
+    async with asyncio.timeout(5):
+        await task
+    assert client.body == b"end\n\n"
+    assert subject.sent_away is None
+
+
+async def test_who_takes_nothing_is_evicted_although_it_is_sent_away() -> None:
+    client, closed = Client(), list[bool]()
+    notice: asyncio.Future[Notice] = asyncio.get_running_loop().create_future()
+    notice.set_result(Notice("moved", 2500))
+    changed = setup(head_hold=60.0, write_deadline=0.05)
+    subject = Reader(changed, client.receive, client.send, ("", ""), notice=notice)
+    client.reading.clear()
+    async with asyncio.timeout(5):
+        with pytest.raises(ReaderEvicted, match="took nothing"):
+            await subject.deliver(frames([frame(b"text"), asyncio.Event()], closed), may_refuse=True)
+    assert closed == [True]

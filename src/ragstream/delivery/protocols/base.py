@@ -12,8 +12,11 @@ __all__ = ["Projection"]
 class Projection(Protocol):
     """Turns records into bytes: no clock, no random ids, so that two readers get the same bytes."""
 
+    name: ClassVar[str]  # what ``?protocol=`` and the metrics call it
     media_type: ClassVar[str]
     heartbeat: ClassVar[bytes]  # what keeps the line alive between events
+
+    resumable: ClassVar[bool]  # readers come back by themselves after ``retry:`` and a clean end without DONE
 
     def frame(self, record: Record) -> bytes:
         """Return the bytes of one record; a record with seq 0 is not in the log and moves no cursor."""

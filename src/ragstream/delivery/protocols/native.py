@@ -13,8 +13,10 @@ __all__ = ["Native"]
 class Native:
     """Server-Sent Events whose data is the record's JSON and whose id is its seq."""
 
+    name: ClassVar[str] = "native"
     media_type: ClassVar[str] = "text/event-stream"
     heartbeat: ClassVar[bytes] = sse.comment()
+    resumable: ClassVar[bool] = True
 
     def __init__(self, *, retry: int | None = None) -> None:
         self._retry = retry  # goes with the first event only

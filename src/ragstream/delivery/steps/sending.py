@@ -10,6 +10,7 @@ from ragstream.delivery.frames import write_sse
 from ragstream.delivery.kit import DeliveryKit
 from ragstream.delivery.problem import problem_of_ending
 from ragstream.delivery.reader import Reader
+from ragstream.delivery.readers import Place
 from ragstream.errors import NotFound, ProgrammingError, ReaderEvicted, StoreError
 from ragstream.events import EventError, EventType, StreamEvent, encode
 from ragstream.streamlog.base import Record
@@ -33,8 +34,9 @@ async def send_chunks(exchange: Exchange, kit: DeliveryKit) -> None:
     A failure before the first token of a new answer keeps its status: it is answered as a problem.
     """
     if exchange.reply is None:
-        with kit.metrics.readers.track_inprogress(), kit.supervisor.reading(exchange.stream_id):
-            await _stream(exchange, kit)
+        resumable = exchange.setup is not None and exchange.setup.projection.resumable
+        with kit.supervisor.reading(exchange.stream_id, resumable=resumable) as place:
+            await _stream(exchange, kit, place)
     if exchange.reply is not None:
         exchange.reply.headers["x-stream-id"] = exchange.stream_id
         exchange.note(status=exchange.reply.status_code)
@@ -55,7 +57,7 @@ async def return_response(exchange: Exchange, kit: DeliveryKit) -> None:  # noqa
     exchange.note(bytes_sent=exchange.reader.bytes_sent if exchange.reader else None)
 
 
-async def _stream(exchange: Exchange, kit: DeliveryKit) -> None:
+async def _stream(exchange: Exchange, kit: DeliveryKit, place: Place) -> None:
     if exchange.setup is None or exchange.frames is None:
         raise ProgrammingError("only formatted chunks can be sent")
     ids = (exchange.stream_id, exchange.session_id)
@@ -65,7 +67,12 @@ async def _stream(exchange: Exchange, kit: DeliveryKit) -> None:
         kit.metrics.first_byte.observe(perf_counter() - exchange.arrived)
 
     reader = Reader(
-        exchange.setup, exchange.receive, exchange.send, ids, on_first=measure if is_new else None
+        exchange.setup,
+        exchange.receive,
+        exchange.send,
+        ids,
+        on_first=measure if is_new else None,
+        notice=place.notice,
     )
     try:
         await reader.deliver(exchange.frames, may_refuse=is_new)
@@ -76,6 +83,9 @@ async def _stream(exchange: Exchange, kit: DeliveryKit) -> None:
         if isinstance(fault, NotFound) and not reader.started:
             raise
         await _tell_failure(exchange, reader, fault)
+    if reader.sent_away is not None:
+        kit.metrics.departures.labels(reader.sent_away.reason).inc()
+        exchange.note(sent_away=reader.sent_away.reason)
     if reader.started:
         exchange.reader = reader
         exchange.note(bytes_sent=reader.bytes_sent, ending=reader.terminal and reader.terminal.type)
