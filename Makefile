@@ -53,14 +53,19 @@ docs: setup ## write anew what the documentation quotes from the program, and ch
 trial: setup ## run the tests that take minutes
 	@$(PYTHON_RUN) -m pytest -m nightly $(ARGS)
 
-interop: setup ## install the servers of others that some tests talk to, apart from .venv
-	@test -x .venv-interop/bin/litellm || { $(PYTHON_RUN) -m venv --clear .venv-interop && \
+interop: setup ## install the clients and servers of others that some tests talk to, apart from .venv
+	@cmp -s requirements-interop.lock .venv-interop/.made-from || { $(PYTHON_RUN) -m venv --clear .venv-interop && \
 		.venv-interop/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
-		--require-hashes --only-binary :all: -r requirements-interop.lock; }
+		--require-hashes --only-binary :all: -r requirements-interop.lock && \
+		cp requirements-interop.lock .venv-interop/.made-from; }
+	@cmp -s tests/interop/package-lock.json tests/interop/node_modules/.made-from || { \
+		npm ci --prefix tests/interop --silent && \
+		cp tests/interop/package-lock.json tests/interop/node_modules/.made-from; }
 
-lock: ## resolve the locks anew (needs uv)
+lock: ## resolve the locks anew (needs uv and npm)
 	uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --group dev \
 		--custom-compile-command 'make lock' pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url \
 		--group interop --custom-compile-command 'make lock' -o requirements-interop.lock
+	npm install --prefix tests/interop --package-lock-only --silent
 	@! grep -nE '://|^-' requirements.lock requirements-interop.lock

@@ -25,7 +25,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-LITELLM = Path(__file__).parents[1] / ".venv-interop" / "bin" / "litellm"
+ROOT = Path(__file__).parents[1]
+INTEROP = {  # what `make interop` installs from, and the copy that it leaves beside what it installed
+    ROOT / "requirements-interop.lock": ROOT / ".venv-interop" / ".made-from",
+    ROOT / "tests/interop/package-lock.json": ROOT / "tests/interop/node_modules" / ".made-from",
+}
 
 
 class Need(NamedTuple):
@@ -40,8 +44,8 @@ def _any_of(*programs: str) -> Callable[[], bool]:
     return lambda: any(shutil.which(program) for program in programs)
 
 
-def _litellm() -> bool:
-    return LITELLM.exists()
+def _interop() -> bool:
+    return all(made.is_file() and made.read_bytes() == lock.read_bytes() for lock, made in INTEROP.items())
 
 
 def _postgres() -> bool:
@@ -61,7 +65,7 @@ NEEDS = {
     "browser": Need(
         _any_of("chromium", "chromium-browser", "google-chrome"), "Chromium: apt install chromium"
     ),
-    "litellm": Need(_litellm, "LiteLLM's proxy: make interop"),
+    "interop": Need(_interop, "the clients and servers of others, as they are locked now: make interop"),
     "node": Need(_any_of("node"), "Node.js: apt install nodejs npm"),
     "postgres": Need(_postgres, "PostgreSQL: apt install postgresql"),
     "redis": Need(_any_of("redis-server", "valkey-server"), "Redis or Valkey: apt install redis-server"),

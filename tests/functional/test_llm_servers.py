@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -19,6 +18,7 @@ import pytest
 from ragstream.events import Answer, EventType, Options
 from ragstream.llm import LLMClient, OpenAIProvider, RetryPolicy
 
+ROOT = Path(__file__).parents[2]
 SECONDS = 60.0
 HELLO = "Hello from a server that nobody here wrote, 🙂."
 
@@ -170,40 +170,24 @@ FIXTURES = [
 
 
 @pytest.fixture(scope="module")
-def aimock(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of aimock, installed by npm into pytest's cache."""
-    if not shutil.which("npm"):
-        pytest.skip("needs npm: apt install npm")
-    folder = request.config.cache.mkdir("aimock")
-    program = folder / "node_modules" / ".bin" / "llmock"
-    if not program.exists():
-        command = [
-            "npm",
-            "install",
-            "--silent",
-            "--no-save",
-            "--prefix",
-            str(folder),
-            "@copilotkit/aimock@1.43.0",
-        ]
-        installed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
-        if installed.returncode:
-            pytest.skip(f"npm cannot install aimock: {installed.stderr.strip()[-200:]}")
+def aimock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of aimock."""
     answers = tmp_path_factory.mktemp("aimock") / "answers.json"
     answers.write_text(json.dumps({"fixtures": FIXTURES}))
     port = _free_port()
-    command = [str(program), "-p", str(port), "-f", str(answers), "--log-level", "warn", "--strict"]
+    program = str(ROOT / "tests" / "interop" / "node_modules" / ".bin" / "llmock")
+    command = [program, "-p", str(port), "-f", str(answers), "--log-level", "warn", "--strict"]
     yield from _running(command, f"http://127.0.0.1:{port}", "/health")
 
 
-@pytest.mark.node
+@pytest.mark.interop
 async def test_aimock_streams(aimock: str) -> None:
     answer = await collect(aimock, "hello")
     assert (answer.text, answer.finish_reason) == (HELLO, "stop")
     assert answer.usage is not None
 
 
-@pytest.mark.node
+@pytest.mark.interop
 async def test_aimock_calls_a_tool(aimock: str) -> None:
     answer = await collect(aimock, "add", tools=[add], run_tools=False)
     assert [(call.name, json.loads(call.arguments)) for call in answer.tool_calls] == [
@@ -212,13 +196,13 @@ async def test_aimock_calls_a_tool(aimock: str) -> None:
     assert answer.finish_reason == "tool_calls"
 
 
-@pytest.mark.node
+@pytest.mark.interop
 async def test_aimock_reasons(aimock: str) -> None:
     answer = await collect(aimock, "think")
     assert (answer.reasoning, answer.text) == ("Let me think.", "So.")
 
 
-@pytest.mark.node
+@pytest.mark.interop
 @pytest.mark.parametrize(
     ("question", "code"), [("busy", "upstream_rate_limited"), ("cut", "upstream_truncated")]
 )
@@ -235,7 +219,7 @@ async def test_aimock_fails(aimock: str, question: str, code: str) -> None:
 @pytest.fixture
 def litellm(upstream: Any, tmp_path: Path) -> Iterator[str]:
     """The address of LiteLLM's proxy, which passes everything on to the scripted upstream."""
-    program = str(Path(__file__).parents[2] / ".venv-interop" / "bin" / "litellm")
+    program = str(ROOT / ".venv-interop" / "bin" / "litellm")
     model = {"model": "openai/m", "api_base": upstream.url, "api_key": "k"}
     settings = {
         "model_list": [{"model_name": "m", "litellm_params": model}],
@@ -249,7 +233,7 @@ def litellm(upstream: Any, tmp_path: Path) -> Iterator[str]:
     del os.environ["LITELLM_MASTER_KEY"]
 
 
-@pytest.mark.litellm
+@pytest.mark.interop
 async def test_litellm_passes_on(upstream: Any, litellm: str) -> None:
     upstream.say("Hello ", "🙂")
     answer = await collect(litellm, "?", key="sk-test")
