@@ -109,7 +109,9 @@ class ErrorCode(StrEnum):
     UPSTREAM_ERROR = "upstream_error"  # the provider said "error" inside the stream
     UPSTREAM_EMPTY = "upstream_empty"  # finished, having said nothing
     UNSUPPORTED_INPUT = "unsupported_input"  # the provider cannot take this message or option
-    OVER_BUDGET = "over_budget"  # the estimated cost is above the budget
+    OVER_BUDGET = (
+        "over_budget"  # the estimated cost is above the budget, or not known of a model that was asked for
+    )
     TOOL_ROUNDS_EXCEEDED = "tool_rounds_exceeded"  # the model kept calling tools
     ANSWER_TOO_LARGE = "answer_too_large"  # the byte cap of one answer
     DEADLINE_EXCEEDED = "deadline_exceeded"  # the answer's own deadline

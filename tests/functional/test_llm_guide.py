@@ -61,7 +61,7 @@ def test_concurrent_questions_overlap_and_blocking_ones_do_not(outputs: list[str
     begins, ends = [len(gap) for gap, _ in spans], [len(gap) + len(bar) for gap, bar in spans]
     assert begins[1] >= ends[0] - 1
     assert begins[2] >= ends[1] - 1
-    assert begins[3:] == [0, 0, 0]
+    assert max(begins[3:]) < min(ends[3:])
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import random
 import time
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -61,8 +62,19 @@ def code(answer: Answer) -> str:
 
 
 @pytest.mark.parametrize("how", ["fin", "chunked", "reset"])
+async def test_cut_at_many_bytes(upstream: Any, client: Callable[..., LLMClient], how: str) -> None:
+    await _cut(upstream, client, how, count=20, step=1 if how == "fin" else 7)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("how", ["fin", "chunked", "reset"])
 async def test_cut_at_every_byte(upstream: Any, client: Callable[..., LLMClient], how: str) -> None:
-    words = [f"w{n} 🙂 " for n in range(20)]
+    await _cut(upstream, client, how, count=57, step=1)  # 60 events
+
+
+async def _cut(upstream: Any, client: Callable[..., LLMClient], how: str, *, count: int, step: int) -> None:
+    words = [f"w{n} 🙂 " for n in range(count)]
     events = [*(upstream.chunk(word) for word in words), upstream.chunk(finish_reason="stop")]
     events += [upstream.data({"choices": [], "usage": {"prompt_tokens": 1}}), b"data: [DONE]\n\n"]
     ends = list(itertools.accumulate(len(event) for event in events))
@@ -71,7 +83,7 @@ async def test_cut_at_every_byte(upstream: Any, client: Callable[..., LLMClient]
     if how == "chunked":
         head = head.replace(b"connection", b"transfer-encoding: chunked\r\nconnection")
         head += b"%x\r\n" % len(body)
-    for cut in range(0, len(body), 1 if how == "fin" else 7):
+    for cut in range(0, len(body), step):
         upstream.answers = [[head, body[:cut], *([upstream.RESET] if how == "reset" else [])]]
         _, answer = await collect(client(policy=ONCE))
         whole = sum(cut >= end - 2 for end in ends)  # without its blank line an event is still whole
@@ -174,9 +186,22 @@ async def test_malformed(upstream: Any, client: Callable[..., LLMClient], name: 
 async def test_a_line_without_end_is_cut_off(upstream: Any, client: Callable[..., LLMClient]) -> None:
     flood = itertools.repeat(b"x" * 65_536, 1024)
     upstream.answers = [[upstream.HEAD, HI, b'data: {"x":"', *flood]]
+    tracemalloc.start()
     _, answer = await collect(client(policy=ONCE))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 16 << 20
     assert (code(answer), answer.text) == ("upstream_protocol", "Hi")
     await upstream.all_left()
+
+
+async def test_half_a_character_does_not_spoil_the_question(
+    upstream: Any, client: Callable[..., LLMClient]
+) -> None:
+    upstream.say("Hi")
+    async for event in client().chat_completion([{"role": "user", "content": "a \ud83d b"}]):
+        assert event.error is None
+    assert upstream.bodies[0]["messages"] == [{"role": "user", "content": "a \ufffd b"}]
 
 
 async def test_an_endless_error_page_is_left(upstream: Any, client: Callable[..., LLMClient]) -> None:

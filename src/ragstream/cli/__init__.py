@@ -39,18 +39,39 @@ def _options(
         typer.Option("--version", help="Show the version.", is_eager=True, callback=lambda v: _version(v)),
     ] = False,
 ) -> None:
-    """Take the options that stand before a command."""
+    """Take the options that stand before a command; ``--debug`` may stand anywhere."""
 
 
 def main() -> None:
     """Run the command line; an error is one line with the fix, its traceback only with ``--debug``."""
+    arguments = sys.argv[1:]
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    given = [argument for argument in arguments[:end] if argument != "--debug"]
+    debug = len(given) < end
     try:
-        app()
-    except RagstreamError as error:
-        if "--debug" in sys.argv:
+        sys.exit(app(given + arguments[end:], standalone_mode=False))
+    except Exception as error:
+        line, code = _told(error)
+        if debug or line is None:
             raise
-        print(f"ragstream: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(2 if isinstance(error, ConfigError) else 1)
+        print(line, end="\n" if line else "", file=sys.stderr)  # noqa: T201
+        sys.exit(code)
+
+
+def _told(error: Exception) -> tuple[str | None, int]:
+    """Return an error in one line, and the exit code.
+
+    The line is None for a fault of ours, and empty where a help page has said everything.
+    """
+    if isinstance(error, RagstreamError):
+        return f"ragstream: {error}", 2 if isinstance(error, ConfigError) else 1
+    words = getattr(error, "format_message", None)  # Typer's errors have no public class in common
+    if words is None:
+        return None, 1
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "ragstream"
+    said = " ".join(words().split()).rstrip(".")
+    return said and f"{command}: {said}. See {command} --help.", 2
 
 
 def _version(wanted: bool) -> None:

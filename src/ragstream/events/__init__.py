@@ -21,6 +21,7 @@ from ragstream.events.event import (
     Usage,
     decode,
     encode,
+    without_surrogates,
 )
 from ragstream.events.grammar import GRAMMAR, Phase, advance
 from ragstream.events.message import (
@@ -70,4 +71,5 @@ __all__ = [
     "advance",
     "decode",
     "encode",
+    "without_surrogates",
 ]

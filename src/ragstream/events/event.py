@@ -33,6 +33,7 @@ __all__ = [
     "Usage",
     "decode",
     "encode",
+    "without_surrogates",
 ]
 
 
@@ -232,7 +233,7 @@ def encode(event: msgspec.Struct) -> bytes:
     try:
         return _encoder.encode(event)
     except UnicodeEncodeError:
-        return _encoder.encode(_without_surrogates(msgspec.to_builtins(event)))
+        return _encoder.encode(without_surrogates(msgspec.to_builtins(event)))
 
 
 def decode(data: bytes) -> StreamEvent:
@@ -244,13 +245,14 @@ def decode(data: bytes) -> StreamEvent:
     return _decoder.decode(data)
 
 
-def _without_surrogates(value: Any) -> Any:
+def without_surrogates(value: Any) -> Any:
+    """Return text, or what holds text, with U+FFFD for each half of a character."""
     match value:
         case str():
             return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         case dict():
-            return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+            return {without_surrogates(key): without_surrogates(item) for key, item in value.items()}
         case list() | tuple():
-            return [_without_surrogates(item) for item in value]
+            return [without_surrogates(item) for item in value]
         case _:
             return value

@@ -76,7 +76,11 @@ class Caller(Protocol):
         ...
 
     def estimate(self, provider: Provider, request: ChatRequest) -> float | None:
-        """Return about what the request will cost with this provider; None where its price is not known."""
+        """Return about what the request will cost with this provider.
+
+        None where its own model has no price: whoever set it up chose so. A model that only the request
+        names may cost anything without a price: infinity, which no budget allows.
+        """
         ...
 
     def attempt(self, provider: Provider, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:

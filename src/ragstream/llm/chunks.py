@@ -9,6 +9,8 @@ skipped undecoded.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +25,7 @@ from ragstream.events import (
     ToolCall,
     ToolCallDelta,
     Usage,
+    without_surrogates,
 )
 from ragstream.llm.failures import said_error
 from ragstream.llm.sse import EventData, LineTooLong
@@ -37,6 +40,7 @@ _FINISH = {  # words for the same four reasons
     "model_length": "length",
 }
 _WHOLE_CAP = 8 << 20  # bytes of an answer in one piece
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")  # of a character, escaped: no strict decoder takes it alone
 _MAX_CALLS = 128  # of one answer; a provider that counts on is broken
 
 
@@ -116,6 +120,7 @@ class ChatStream:
         self._model: str | None = None
         self._usage: _Usage | None = None
         self._calls: list[_OpenCall] = []
+        self._half = ""  # of a character that a chunk was cut in
         self._places: dict[int, int] = {}  # a provider's index of a call -> its place among ours
 
     def feed(self, piece: bytes) -> Iterator[StreamEvent]:
@@ -184,9 +189,24 @@ class ChatStream:
             self.done = data.strip() == b"[DONE]"
             if self.done or not data.strip():
                 return None
-            raise self._broken("sent a chunk that cannot be read") from error
+            chunk = self._joined(data, error)
         if chunk.error or chunk.object == "error" or (chunk.x_groq and chunk.x_groq.error):
             raise said_error(self.name, data, self._key)
+        return chunk
+
+    def _joined(self, data: bytes, error: Exception) -> _Chunk:
+        """Read a chunk cut in the middle of an emoji, as servers that count in UTF-16 may cut it."""
+        try:
+            if not _HALF.search(data):
+                raise error
+            chunk = msgspec.convert(json.loads(data), _Chunk)
+        except (ValueError, RecursionError):
+            raise self._broken("sent a chunk that cannot be read") from error
+        for delta in (choice.delta for choice in chunk.choices or ()):
+            if delta and isinstance(delta.content, str):
+                text = self._half + delta.content
+                self._half = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
+                delta.content = without_surrogates(text.removesuffix(self._half))
         return chunk
 
     def _said(self, delta: _Delta) -> Iterator[StreamEvent]:

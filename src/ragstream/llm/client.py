@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 import uuid
@@ -283,9 +284,11 @@ class LLMClient:
         return left[place], requests[place]
 
     def estimate(self, provider: Provider, request: ChatRequest) -> float | None:
-        """Return about what the request will cost with this provider; None where its price is not known."""
+        """Return about what the request will cost with this provider; see ``Caller.estimate``."""
         price = price_of(self.prices, provider.name, request.model or provider.model)
-        return None if price is None else estimate(request, price)
+        if price is not None:
+            return estimate(request, price)
+        return math.inf if request.model not in (None, provider.model) else None
 
     def _addressed(self, provider: Provider, request: ChatRequest) -> ChatRequest:
         """Drop the model that was asked for where another provider with a model of its own takes over."""

@@ -63,7 +63,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds that the provider asks us to wait, said in seconds, milliseconds or as a date."""
     try:
         if "retry-after-ms" in headers:
-            return max(float(headers["retry-after-ms"]) / 1000, 0.0)
+            return _finite(float(headers["retry-after-ms"]) / 1000)
         value = headers.get("retry-after", "")
         if value and not value.strip()[0].isalpha():
             return _finite(float(value))

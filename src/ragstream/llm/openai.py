@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -16,7 +16,7 @@ import httpx2
 from openai import AsyncOpenAI, Omit, Timeout
 
 from ragstream.errors import ConfigError, ErrorCode, ProviderError
-from ragstream.events import StreamEvent
+from ragstream.events import StreamEvent, without_surrogates
 from ragstream.llm.base import ChatRequest
 from ragstream.llm.chunks import ChatStream
 from ragstream.llm.failures import bad_status
@@ -44,7 +44,7 @@ class OpenAIProvider:
         usage: ask for token counts; a few servers refuse to be asked.
 
     Raises:
-        ConfigError: the base URL is not one, or OpenAI's own is asked without a key.
+        ConfigError: the base URL or the key cannot be one, or OpenAI's own is asked without a key.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class OpenAIProvider:
             )
         self.name = name or host
         self.model = model
-        self._key = api_key
+        self._key = _checked(api_key)
         self._connect_timeout = connect_timeout
         self._takes = frozenset(takes)
         self._usage = usage
@@ -89,7 +89,8 @@ class OpenAIProvider:
         )
 
     def __repr__(self) -> str:
-        return f"OpenAIProvider({self.model!r}, base_url={self.base_url!r}, name={self.name!r})"
+        url = urlsplit(self.base_url)._replace(netloc=_host(self.base_url)).geturl()  # without a password
+        return f"OpenAIProvider({self.model!r}, base_url={url!r}, name={self.name!r})"
 
     def get_client(self) -> AsyncOpenAI:
         """Return the SDK's client for the running loop; its own retries are off."""
@@ -153,7 +154,10 @@ class OpenAIProvider:
     @asynccontextmanager
     async def _answer(self, body: dict[str, Any], *, streamed: bool) -> AsyncIterator[AsyncIterator[bytes]]:
         """Send the request, hand out the pieces of the answer's body, close the connection."""
-        response = await self._send(body, streamed=streamed)
+        try:
+            response = await self._send(body, streamed=streamed)
+        except UnicodeEncodeError:  # half a character, as cutting UTF-16 or a strange file name leaves it
+            response = await self._send(without_surrogates(body), streamed=streamed)
         pieces = response.aiter_raw()
         try:
             self._check(response)
@@ -220,7 +224,15 @@ class OpenAIProvider:
 
 
 def _host(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise ConfigError(f"The base URL {url!r} is none: it begins with http:// or https://")
-    return parts.netloc.rpartition("@")[2]
+    with suppress(ValueError):  # of the port, or of an IPv6 address
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return parts.netloc.rpartition("@")[2]
+    raise ConfigError("The base URL is none: it looks like http://127.0.0.1:8000/v1, with http or https")
+
+
+def _checked(key: str | None) -> str | None:
+    key = key and key.strip()
+    if key and not (key.isascii() and key.isprintable()):
+        raise ConfigError("The API key has characters that a header cannot carry: copy it anew")
+    return key

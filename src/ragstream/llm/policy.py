@@ -5,6 +5,7 @@ The client's own loop and the answer lane's decision steps call these same funct
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -102,7 +103,8 @@ def check_budget(
 ) -> Literal["yes", "cheaper", "no"]:
     """Decide whether a call may be made for ``budget``, or whether one of the ``others`` may.
 
-    An estimate of ``None`` is a provider without prices: it is never held back, and never called cheaper.
+    An estimate of ``None`` is a provider that was set up without prices: it is never held back, and never
+    called cheaper.
     """
     if budget is None or estimate is None or estimate <= budget:
         return "yes"
@@ -121,11 +123,13 @@ def affordable(estimates: Sequence[float | None], budget: float | None) -> int |
 
 def over_budget(provider: str, estimate: float, budget: float) -> ProviderError:
     """Return the refusal of a call for which ``budget`` is what is left."""
-    return ProviderError(
-        f"The next call would cost about {estimate:.4g}, and {max(budget, 0.0):.4g} is left of the budget",
-        code=ErrorCode.OVER_BUDGET,
-        provider=provider,
-    )
+    if math.isinf(estimate):
+        words = "The model that was asked for has no price, so no budget allows it: ask for another"
+    else:
+        words = (
+            f"The next call would cost about {estimate:.4g}, and {max(budget, 0.0):.4g} is left of the budget"
+        )
+    return ProviderError(words, code=ErrorCode.OVER_BUDGET, provider=provider)
 
 
 def check_tools(calls: int, rounds: int, max_rounds: int) -> Literal["yes", "no", "exceeded"]:

@@ -44,7 +44,8 @@ class Tool:
             pydantic.ValidationError: it is not JSON, or not what the function takes.
         """
         given = self._arguments.model_validate_json(arguments or "{}")
-        values = {field: getattr(given, field) for field in type(given).model_fields}
+        names = inspect.signature(self.function).parameters
+        values = dict(zip(names, (value for _, value in given), strict=True))
         if inspect.iscoroutinefunction(self.function):
             return await self.function(**values)
         value = await asyncio.to_thread(self.function, **values)
@@ -103,13 +104,17 @@ def _arguments(function: Callable[..., Any], name: str) -> type[pydantic.BaseMod
     """Make the model of a function's arguments."""
     try:
         hints = get_type_hints(function, include_extras=True)
-        fields: dict[str, Any] = {}
-        for parameter in inspect.signature(function).parameters.values():
+        fields: dict[
+            str, Any
+        ] = {}  # not by the arguments' own names, which may be those of a model's methods
+        parameters = inspect.signature(function).parameters
+        names = {f"argument_{place}": parameter for place, parameter in enumerate(parameters)}
+        for field, parameter in zip(names, parameters.values(), strict=True):
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
                 raise ConfigError(f"Tool {name}: {parameter} cannot be filled by name")
             default = ... if parameter.default is parameter.empty else parameter.default
-            fields[parameter.name] = (hints[parameter.name], default)
-        config = pydantic.ConfigDict(extra="forbid")
+            fields[field] = (hints[parameter.name], default)
+        config = pydantic.ConfigDict(extra="forbid", alias_generator=names.__getitem__)
         return pydantic.create_model(name, __config__=config, **fields)
     except KeyError as error:
         raise ConfigError(f"Tool {name}: argument {error} needs a type hint") from error

@@ -216,6 +216,19 @@ async def test_a_provider_without_a_price_is_never_held_back(pair: Make) -> None
     assert rig.check_ended_once().model == "m1"
 
 
+@pytest.mark.parametrize(("spare", "said"), [(CHEAP, [0, 1]), (DEAR, [0, 0])])
+async def test_a_model_that_a_question_names_does_not_escape_the_budget(
+    pair: Make, spare: Price, said: list[int]
+) -> None:
+    rig = pair([["One."]], [["Two."]])
+    rig.budget, rig.prices = 0.5, {"m2": spare}
+    await rig.ask("Which?", model="dear-and-unknown")
+    ending = rig.check_ended_once()
+    assert asked(rig) == said
+    assert ending.model == ("m2" if spare is CHEAP else None)
+    assert ("has no price" in str(ending.error)) == (spare is DEAR)
+
+
 async def test_what_an_answer_costs_is_told(pair: Make) -> None:
     rig = pair([["One", "."]], [["Two."]])
     await rig.ask("Which?")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ragstream.errors import ProviderError
 from ragstream.events import EventType, StreamEvent, Usage
 from ragstream.llm.chunks import ChatStream
+from ragstream.llm.failures import retry_after
 from ragstream.llm.sse import EventData, LineTooLong
 
 
@@ -202,6 +203,17 @@ def test_a_cut_anywhere_changes_nothing(name: str) -> None:
         assert told(events) == whole
 
 
+@pytest.mark.parametrize("end", [" end", "\ud83d", "\ud83d\ude42"])
+def test_an_emoji_cut_in_two_by_a_server_is_one_again(end: str) -> None:
+    body = said(delta(content="a \ud83d"), delta(content="\ude42" + end), delta("stop"))
+    assert told(read(body))["text"] == "a 🙂" + ("🙂" if len(end) == 2 else end.strip("\ud83d"))
+
+
+def test_half_an_emoji_that_stays_alone_is_no_character() -> None:
+    body = said(delta(content="a \ude42 b", reasoning="\ud83d"), delta("stop"))
+    assert told(read(body))["text"] == "a \ufffd b"
+
+
 WHOLE = {
     "object": "chat.completion",
     "model": "gpt",
@@ -288,6 +300,26 @@ def test_an_error_says_whether_waiting_helps(kind: object, retryable: bool) -> N
     with pytest.raises(ProviderError) as failure:
         read(said({"error": {"message": "no", "code": kind}}))
     assert failure.value.retryable is retryable
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "7"}, 7),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after": "-7"}, 0),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "1e400"}, 1e6),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0),
+        ({"retry-after-ms": "250", "retry-after": "7"}, 0.25),
+        ({"retry-after-ms": "nan"}, None),
+        ({"retry-after-ms": "inf"}, 1e6),
+    ],
+)
+def test_how_long_a_provider_asks_to_wait(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after(headers) == seconds
 
 
 @given(

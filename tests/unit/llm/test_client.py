@@ -366,6 +366,18 @@ async def test_a_failing_tool_is_a_result(function: Any, arguments: str, told: s
     assert len(content) <= 32_768
 
 
+def odd(schema: str, copy: int, _x: int, model_config: Annotated[str, Field(description="odd")] = "d") -> str:
+    return f"{schema} {copy} {_x} {model_config}"
+
+
+async def test_an_argument_may_have_any_name() -> None:
+    tool = Tool(odd)
+    assert list(tool.spec.parameters["properties"]) == ["schema", "copy", "_x", "model_config"]
+    assert tool.spec.parameters["properties"]["model_config"]["description"] == "odd"
+    assert tool.spec.parameters["required"] == ["schema", "copy", "_x"]
+    assert await tool.call('{"schema":"s","copy":1,"_x":2}') == "s 1 2 d"
+
+
 async def test_a_tool_may_be_decorated() -> None:
     async def add_later(a: int) -> int:
         return a + 1
@@ -436,6 +448,21 @@ async def test_the_budget_is_held_before_the_call(budget: float, text: str) -> N
         assert answer.error is not None
         assert answer.error.code == "over_budget"
         assert not dear.requests + cheap.requests
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_a_named_model_without_a_price_does_not_escape_the_budget(others: int) -> None:
+    free, priced = ScriptedProvider(["free"], name="a"), ScriptedProvider(["priced"], name="b", model="m")
+    prices = {"m": Price(prompt=1, completion=1)}
+    asked = client(*[free, priced][: 1 + others], prices=prices, budget=1.0)
+    assert (await collect(asked)).text == "free"  # set up without a price, so it costs nothing
+    answer = await collect(asked, model="dear-and-unknown")
+    assert answer.text == ("priced" if others else "")
+    assert len(free.requests) == 1
+    if not others:
+        assert answer.error is not None
+        assert answer.error.code == "over_budget"
+        assert "has no price" in answer.error.message
 
 
 PICTURE = Message(role="user", content=(ImagePart(ImageURL("https://example.org/a.png")),))
@@ -511,6 +538,8 @@ def test_the_environment_is_read_and_arguments_win(monkeypatch: pytest.MonkeyPat
     [
         {},
         {"base_url": "localhost:8000"},
+        {"base_url": "http://127.0.0.1:99999"},
+        {"base_url": "http://[::1"},
         {"providers": []},
         {"providers": [ScriptedProvider(), ScriptedProvider()]},
         {"providers": [ScriptedProvider()], "model": "m"},
@@ -521,6 +550,21 @@ def test_a_wrong_set_up_is_refused(settings: dict[str, Any], monkeypatch: pytest
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(ConfigError):
         LLMClient(**settings)
+
+
+@pytest.mark.parametrize("wrong", ["schlüssel-secret", "secret\nx: y", "secret\0"])
+def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(wrong: str) -> None:
+    with pytest.raises(ConfigError, match="API key") as refusal:
+        OpenAIProvider("m", api_key=wrong, base_url="http://127.0.0.1:1/v1")
+    assert "secret" not in str(refusal.value)
+
+
+def test_an_address_is_shown_without_its_password() -> None:
+    provider = OpenAIProvider("m", base_url="http://me:secret@127.0.0.1:1/v1")
+    assert "secret" not in repr(provider) + provider.name
+    with pytest.raises(ConfigError) as refusal:
+        OpenAIProvider("m", base_url="htp://me:secret@127.0.0.1:99999/v1")
+    assert "secret" not in str(refusal.value)
 
 
 def test_only_a_provider_on_the_sdk_has_its_client() -> None:
