@@ -5,7 +5,7 @@
     │   ├── BadJSON · BadCursor · BadIdempotencyKey · BadRequest                  400
     │   ├── Unauthorized                                                         401
     │   ├── BadOrigin                                                            403
-    │   ├── NotFound                                                             404
+    │   ├── NotFound · ModelNotFound                                             404
     │   ├── NotAcceptable                                                        406
     │   ├── RequestTimeout                                                       408
     │   ├── CursorAhead · Conflict                                               409
@@ -67,6 +67,7 @@ __all__ = [
     "InvalidField",
     "LeaseLost",
     "LimitExceeded",
+    "ModelNotFound",
     "NotAcceptable",
     "NotFound",
     "ProducerDied",
@@ -181,6 +182,12 @@ class NotFound(RequestError):
 
     code = "not_found"
     status = 404
+
+
+class ModelNotFound(NotFound):
+    """The model asked for is not configured; the message names those that are."""
+
+    code = "model_not_found"
 
 
 class NotAcceptable(RequestError):

@@ -28,6 +28,7 @@ _MORE_THAN_A_SCHEMA = (
     "POST /api/v1/documents",
     "POST /api/v1/chatbot/chat",
     "POST /api/v1/chatbot/chat/stream",
+    "POST /v1/chat/completions",
 )
 
 

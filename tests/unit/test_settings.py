@@ -134,7 +134,7 @@ def test_keys_have_names_and_are_never_shown(monkeypatch: pytest.MonkeyPatch) ->
     [
         ({"PORT": "abc"}, "RAGSTREAM_PORT (environment) is 'abc': give a whole number from 0 to 65535."),
         ({"PORT": "65536"}, "is '65536': give a whole number from 0 to 65535."),
-        ({"HEARTBEAT": "0"}, "RAGSTREAM_HEARTBEAT (environment) is '0': give a number from 0.1 to 3600."),
+        ({"HEARTBEAT": "0"}, "RAGSTREAM_HEARTBEAT (environment) is '0': give a number from 0.05 to 3600."),
         ({"HEARTBEAT": "nan"}, "give a number"),
         ({"WRITE_DEADLINE": "inf"}, "is 'inf': give a number above 0."),
         ({"RETRY_MS": "3600001"}, "give a whole number from 0 to 3600000."),

@@ -46,6 +46,7 @@ class LaneAnswerer:
 
     def __init__(self, lane: Lane, kit: AnswerKit, *, options: frozenset[str] = frozenset()) -> None:
         self.model = kit.llm.model
+        self.models = tuple(dict.fromkeys(one.model for one in kit.llm.providers if one.model))
         self.options = options
         self._lane, self._kit = lane, kit
 

@@ -13,11 +13,30 @@ from starlette.middleware.cors import CORSMiddleware
 from ragstream.api import errors, openapi, page
 from ragstream.api.middleware import Guard, RequestId
 from ragstream.api.parts import ApiParts
-from ragstream.api.routes import chat, documents, service, sessions, streams
+from ragstream.api.routes import chat, completions, documents, service, sessions, streams
 
 __all__ = ["create_app"]
 
-_ROUTERS = (chat.router, streams.router, sessions.router, documents.router, service.router)
+# What openai-node sends from a page with every request.
+_OPENAI_HEADERS = (
+    "openai-organization",
+    "openai-project",
+    *(
+        f"x-stainless-{name}"
+        for name in (
+            "arch", "helper-method", "lang", "os", "package-version", "retry-count", "runtime",
+            "runtime-version", "timeout",
+        )
+    ),
+)  # fmt: skip
+_ROUTERS = (
+    chat.router,
+    completions.router,
+    streams.router,
+    sessions.router,
+    documents.router,
+    service.router,
+)
 
 
 def create_app(
@@ -64,6 +83,7 @@ def _cors(origins: tuple[str, ...]) -> list[Middleware]:
                 "idempotency-key",
                 "last-event-id",
                 "x-request-id",
+                *_OPENAI_HEADERS,
             ],
             expose_headers=["x-stream-id", "x-session-id", "x-request-id", "retry-after"],
         )

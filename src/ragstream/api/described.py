@@ -13,12 +13,16 @@ from ragstream.events import StreamEvent
 
 __all__ = [
     "EVENTS",
+    "IDEMPOTENCY",
     "STREAM_HEADERS",
     "Responses",
     "answers",
     "body",
     "content",
     "guarded",
+    "openai_events",
+    "openai_problems",
+    "openai_returns",
     "problems",
     "returns",
 ]
@@ -33,6 +37,18 @@ def _header(words: str) -> dict[str, Any]:
 STREAM_HEADERS = {
     "X-Stream-Id": _header("The stream, for reading on and for stopping"),
     "X-Session-Id": _header("The conversation"),
+}
+
+
+IDEMPOTENCY: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "description": "A question that is sent again under its key reads the first one's answer",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+        }
+    ]
 }
 
 
@@ -91,6 +107,27 @@ def guarded(*statuses: int) -> Responses:
         }
         for status in sorted({400, 403, 421, *statuses})
     }
+
+
+def openai_events() -> dict[str, Any]:
+    """Describe a stream whose blocks are OpenAI's: objects of theirs, which their own document describes."""
+    return {
+        "itemSchema": {"type": "object", "required": ["data"], "properties": {"data": {"type": "string"}}}
+    }
+
+
+def openai_problems(*statuses: int) -> Responses:
+    """Describe the errors of a route of OpenAI's."""
+    described = {"$ref": "#/components/schemas/OpenAIError"}
+    return {
+        status: {"description": TITLES[status], "content": {"application/json": {"schema": described}}}
+        for status in sorted({400, 401, 403, 421, 500, 503, *statuses})
+    }
+
+
+def openai_returns(schema: type) -> Responses:
+    """Describe what a route of OpenAI's returns."""
+    return returns(schema, "The object")
 
 
 def body(name: str, *, required: bool = True) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Errors at the edge: every one becomes a problem response."""
+"""Errors at the edge: every one becomes a response that says what to do."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
+from ragstream.api.forms import told, told_error
 from ragstream.api.middleware import request_id
-from ragstream.delivery.problem import problem, problem_of_error
+from ragstream.delivery.fault import Fault
 from ragstream.errors import InvalidField, RagstreamError, ReaderError
 from ragstream.telemetry import get_logger
 
@@ -21,7 +22,7 @@ _CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error with problem details."""
+    """Answer every error, in the form of the protocol."""
     app.exception_handler(RagstreamError)(_ours)
     app.exception_handler(HTTPException)(_framework)
     app.exception_handler(RequestValidationError)(_invalid)
@@ -31,7 +32,7 @@ def install(app: FastAPI) -> None:
 async def _ours(request: Request, error: RagstreamError) -> Response:
     if error.status == 500 and not isinstance(error, ReaderError):  # who left needs no answer
         _log.error("request failed", exc_info=error)
-    return problem_of_error(error, request_id=request_id(request.scope))
+    return told_error(request.scope, error)
 
 
 async def _framework(request: Request, error: HTTPException) -> Response:
@@ -40,7 +41,7 @@ async def _framework(request: Request, error: HTTPException) -> Response:
     if error.status_code == 405:
         headers["allow"] = allowed = ", ".join(_allowed(request))
         detail = f"{request.method} is not possible here; possible: {allowed}."
-    reply = problem(error.status_code, code, detail, request_id=request_id(request.scope))
+    reply = told(request.scope, Fault(status=error.status_code, code=code, detail=detail))
     reply.headers.update(headers)
     return reply
 
@@ -58,14 +59,13 @@ def _allowed(request: Request) -> list[str]:
 async def _invalid(request: Request, error: RequestValidationError) -> Response:
     first = error.errors()[0]
     path = ".".join(str(part) for part in first["loc"])
-    return problem_of_error(
-        InvalidField(f"{path}: {first['msg']}", path=path), request_id=request_id(request.scope)
-    )
+    return told_error(request.scope, InvalidField(f"{path}: {first['msg']}", path=path))
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:
     _log.error("request failed", exc_info=error)
-    name = request_id(request.scope)
-    reply = problem_of_error(RagstreamError(), request_id=name)
-    reply.headers["x-request-id"] = name  # the framework answers this one outside of all middleware
+    reply = told_error(request.scope, RagstreamError())
+    reply.headers["x-request-id"] = request_id(
+        request.scope
+    )  # the framework answers this one outside of all middleware
     return reply

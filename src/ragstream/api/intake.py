@@ -1,16 +1,20 @@
-"""How the native routes read their requests."""
+"""How the routes read their requests."""
 
 from __future__ import annotations
 
 from starlette.requests import Request
 
 from ragstream.api.json_body import parse_json
-from ragstream.api.schemas import ChatRequest, parse
+from ragstream.api.schemas import ChatRequest, CompletionRequest, parse
 from ragstream.delivery.base import Follow, Inquiry
-from ragstream.delivery.setup import admits
-from ragstream.errors import BadCursor
+from ragstream.delivery.protocols import DIALECTS
+from ragstream.delivery.protocols.base import Dialect
+from ragstream.delivery.protocols.chat import ChatDialect
+from ragstream.delivery.protocols.native import NativeDialect
+from ragstream.delivery.setup import admits, require_event_stream
+from ragstream.errors import BadCursor, InvalidField
 
-__all__ = ["ChatIntake", "FollowIntake", "cursor"]
+__all__ = ["ChatIntake", "CompletionIntake", "FollowIntake", "cursor", "dialect_of"]
 
 _CURSOR_DIGITS = 15
 
@@ -19,17 +23,21 @@ class ChatIntake:
     """Reads a question."""
 
     has_body = True
+    dialect: Dialect = NativeDialect()
 
     def __init__(self, *, streaming: bool) -> None:
         self._streaming = streaming
 
-    def parse(self, request: Request, body: bytes) -> Inquiry:  # noqa: ARG002
+    def parse(self, request: Request, body: bytes) -> Inquiry:
         """Return the question.
 
         Raises:
             BadJSON: not JSON.
             InvalidField: a field is wrong.
+            NotAcceptable: the client does not take a stream.
         """
+        if self._streaming:
+            require_event_stream(request)
         asked = parse(ChatRequest, parse_json(body))
         return Inquiry(
             messages=asked.new_messages(),
@@ -42,10 +50,27 @@ class ChatIntake:
         )
 
 
+class CompletionIntake:
+    """Reads a question of OpenAI's Chat Completions, as a stream or whole."""
+
+    has_body = True
+    dialect: Dialect = ChatDialect()
+
+    def parse(self, request: Request, body: bytes) -> Inquiry:  # noqa: ARG002
+        """Return the question.
+
+        Raises:
+            BadJSON: not JSON.
+            InvalidField: a field is wrong, or asks for what cannot be done.
+        """
+        return parse(CompletionRequest, parse_json(body)).inquiry()
+
+
 class FollowIntake:
-    """Reads a wish to go on with a stream."""
+    """Reads a wish to go on with a stream, in any protocol."""
 
     has_body = False
+    dialect: Dialect = NativeDialect()
 
     def __init__(self, stream_id: str) -> None:
         self._stream_id = stream_id
@@ -55,11 +80,33 @@ class FollowIntake:
 
         Raises:
             BadCursor: the cursor is not a number.
+            InvalidField: there is no such protocol.
+            NotAcceptable: the client takes neither a stream nor JSON.
         """
         accept = request.headers.get("accept")
         wants_json = not admits(accept, "text/event-stream") and admits(accept, "application/json")
-        after = cursor(request)
-        return Follow(stream_id=self._stream_id, after=0 if wants_json else after, streaming=not wants_json)
+        if not wants_json:
+            require_event_stream(request)
+        after, dialect = cursor(request), dialect_of(request)
+        return Follow(
+            stream_id=self._stream_id,
+            after=0 if wants_json else after,
+            streaming=not wants_json,
+            dialect=dialect,
+        )
+
+
+def dialect_of(request: Request) -> Dialect:
+    """Return the protocol of ``?protocol=``; the native one where it is absent.
+
+    Raises:
+        InvalidField: there is no such protocol.
+    """
+    name = request.query_params.get("protocol", NativeDialect.name)
+    if name not in DIALECTS:
+        known = ", ".join(DIALECTS)
+        raise InvalidField(f"There is no protocol {name[:40]!r}; there are: {known}.", path="protocol")
+    return DIALECTS[name]
 
 
 def cursor(request: Request) -> int:

@@ -10,7 +10,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ragstream.delivery.problem import problem_of_error
+from ragstream.api.forms import told_error
 from ragstream.errors import RequestError
 
 __all__ = ["Guard", "RequestId", "request_id"]
@@ -58,7 +58,6 @@ class Guard:
             try:
                 self._check(Headers(scope=scope))
             except RequestError as refusal:
-                reply = problem_of_error(refusal, request_id=request_id(scope))
-                await reply(scope, receive, send)
+                await told_error(scope, refusal)(scope, receive, send)
                 return
         await self._app(scope, receive, send)

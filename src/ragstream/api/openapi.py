@@ -11,9 +11,18 @@ from pydantic.json_schema import models_json_schema
 
 from ragstream.api.history import ChatHistory
 from ragstream.api.parts import About
-from ragstream.api.replies import DocumentList, DocumentText, Problem, SessionList, Status, StreamState
-from ragstream.api.schemas import ChatRequest, RenameRequest, SessionRequest
-from ragstream.delivery.steps.collecting import ChatResponse
+from ragstream.api.replies import (
+    DocumentList,
+    DocumentText,
+    OpenAIError,
+    Problem,
+    SessionList,
+    Status,
+    StreamState,
+)
+from ragstream.api.routes.completions import ModelList
+from ragstream.api.schemas import ChatRequest, CompletionRequest, RenameRequest, SessionRequest
+from ragstream.delivery.protocols.native import ChatResponse
 from ragstream.events import StreamEvent
 
 __all__ = ["install"]
@@ -30,6 +39,8 @@ _OUTGOING = (
     Status,
     About,
     Problem,
+    OpenAIError,
+    ModelList,
 )
 _REQUEST_ID = {
     "name": "X-Request-Id",
@@ -78,7 +89,7 @@ def _operations(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _incoming() -> dict[str, Any]:
-    models = (ChatRequest, SessionRequest, RenameRequest)
+    models = (ChatRequest, CompletionRequest, SessionRequest, RenameRequest)
     _, definitions = models_json_schema(
         [(model, "validation") for model in models], ref_template=_REF.format("{model}")
     )

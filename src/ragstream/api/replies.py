@@ -13,6 +13,8 @@ from ragstream.knowledge.base import Document, KnowledgeSize
 __all__ = [
     "DocumentList",
     "DocumentText",
+    "OpenAIError",
+    "OpenAIErrorDetail",
     "Problem",
     "SessionList",
     "SessionOut",
@@ -80,6 +82,25 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stream_id: str | None = None  # the answer that ended unhappily, its session and what was said of it
     session_id: str | None = None
     text: str | None = None
+
+
+class OpenAIErrorDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What went wrong, as OpenAI's clients read it."""
+
+    message: str
+    type: str
+    code: str
+    param: str | None  # the field that is wrong
+    request_id: str
+    stream_id: str | None = None  # the answer that ended unhappily, its session and what was said of it
+    session_id: str | None = None
+    text: str | None = None
+
+
+class OpenAIError(msgspec.Struct, frozen=True, kw_only=True):
+    """An error of the routes under ``/v1``."""
+
+    error: OpenAIErrorDetail
 
 
 def reply(value: Any, status: int = 200) -> Response:

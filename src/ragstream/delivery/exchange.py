@@ -13,11 +13,12 @@ from starlette.types import Receive, Scope, Send
 from ragstream.blueprint import State
 from ragstream.delivery.base import AnswerRun, Follow, Inquiry, Intake
 from ragstream.delivery.frames import Frame
+from ragstream.delivery.protocols.base import Whole
 from ragstream.delivery.reader import Reader
 from ragstream.delivery.setup import StreamSetup
 from ragstream.delivery.single_pass import SinglePassStream
 from ragstream.errors import RequestError
-from ragstream.events import Answer, StreamEvent
+from ragstream.events import StreamEvent
 from ragstream.identity.base import Principal
 from ragstream.storage.base import Session
 from ragstream.streamlog.base import Record
@@ -47,7 +48,7 @@ class Exchange(State):
     frames: AsyncGenerator[Frame, None] | None = None  # write_sse
     reply: Response | None = None  # instead of a stream: find_stream, send_chunks
     reader: Reader | None = None  # send_chunks, once the head is sent
-    collected: Answer | None = None  # collect_answer
+    collected: Whole | None = None  # collect_answer
 
     @property
     def request(self) -> Request:

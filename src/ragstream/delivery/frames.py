@@ -21,7 +21,7 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 
     data: bytes
     held: bool  # nothing of the answer itself is in it: the head may wait for more, or for a failure's status
-    terminal: Record | None  # the answer's end, if this frame has it
+    terminal: Record | None  # what ended the stream, if this frame has it
 
 
 async def write_sse(
@@ -31,9 +31,9 @@ async def write_sse(
     frame = projection.frame
     async with aclosing(records):
         async for batch in records:
-            last = batch[-1]
-            yield Frame(
-                b"".join([frame(record) for record in batch]),
-                all(record.type in _HELD for record in batch),
-                last if last.type in TERMINAL else None,
-            )
+            data, last = b"".join([frame(record) for record in batch]), batch[-1]
+            terminal = last if last.type in TERMINAL or projection.ended else None
+            if data or terminal:  # else a cursor swallowed it
+                yield Frame(data, all(record.type in _HELD for record in batch), terminal)
+            if terminal:
+                return

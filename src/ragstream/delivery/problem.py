@@ -1,16 +1,14 @@
-"""Problem details: every error that HTTP can still say, as RFC 9457 has it."""
+"""A fault as a response: problem details (RFC 9457), OpenAI's error object, or plain words."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import msgspec
 from starlette.responses import Response
 
-from ragstream.errors import ErrorCode, InvalidField, RagstreamError
-from ragstream.events import EventError, StreamEvent
+from ragstream.delivery.fault import Fault, fault_of_error
+from ragstream.errors import RagstreamError
 
-__all__ = ["TITLES", "failure_status", "problem", "problem_of_ending", "problem_of_error"]
+__all__ = ["TITLES", "openai_error", "openai_type", "plain_words", "problem", "problem_of_error"]
 
 TITLES = {
     400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
@@ -19,86 +17,59 @@ TITLES = {
     429: "Too Many Requests", 500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unavailable",
     504: "Gateway Timeout", 507: "Insufficient Storage",
 }  # fmt: skip
-
-_FAILURE_STATUS = {
-    ErrorCode.UPSTREAM_RATE_LIMITED: 503,
-    ErrorCode.UPSTREAM_UNAVAILABLE: 503,
-    ErrorCode.UPSTREAM_CONNECT_TIMEOUT: 504,
-    ErrorCode.UPSTREAM_FIRST_TOKEN_TIMEOUT: 504,
-    ErrorCode.UPSTREAM_TIMEOUT: 504,
-    ErrorCode.UPSTREAM_TOTAL_TIMEOUT: 504,
-    ErrorCode.DEADLINE_EXCEEDED: 504,
-    ErrorCode.UNSUPPORTED_INPUT: 422,
-    ErrorCode.OVER_BUDGET: 422,
-    ErrorCode.STORAGE_UNAVAILABLE: 503,
-    ErrorCode.STORE_UNAVAILABLE: 503,
-    ErrorCode.RETRIEVAL_FAILED: 503,
-    ErrorCode.STORAGE_FULL: 507,
-    ErrorCode.INTERNAL: 500,
-}
-_RETRY_AFTER = 5.0  # seconds, where the failure does not say better
+_OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
-def failure_status(code: str) -> int:
-    """Return the HTTP status of a failed answer; 502 where the provider is at fault and nothing fits."""
-    return _FAILURE_STATUS.get(code, 502)  # type: ignore[call-overload, no-any-return]
-
-
-def problem(
-    status: int,
-    code: str,
-    detail: str,
-    *,
-    request_id: str,
-    retry_after: float | None = None,
-    **members: Any,
-) -> Response:
-    """Return a problem response; ``members`` are further members of the problem object."""
+def problem(fault: Fault, *, request_id: str) -> Response:
+    """Return problem details."""
     body = {
         "type": "about:blank",
-        "title": TITLES.get(status, "Error"),
-        "status": status,
-        "detail": detail,
-        "code": code,
+        "title": TITLES.get(fault.status, "Error"),
+        "status": fault.status,
+        "detail": fault.detail,
+        "code": fault.code,
         "request_id": request_id,
-        **{name: value for name, value in members.items() if value},
+        **{name: value for name, value in fault.members.items() if value},
     }
-    headers = {"cache-control": "no-store"}
-    if retry_after is not None:
-        headers["retry-after"] = str(max(1, round(retry_after)))
-    if status == 401:
-        headers["www-authenticate"] = "Bearer"
-    return Response(msgspec.json.encode(body), status, headers=headers, media_type="application/problem+json")
+    return Response(
+        msgspec.json.encode(body), fault.status, headers=fault.headers, media_type="application/problem+json"
+    )
 
 
 def problem_of_error(error: RagstreamError, *, request_id: str) -> Response:
-    """Return the problem that an error of ours is; faults of ours show nothing of the inside."""
-    members = {"path": error.path} if isinstance(error, InvalidField) else {}
-    inside = error.status == 500
-    return problem(
-        error.status,
-        ErrorCode.INTERNAL if inside else str(error.code),
-        "The server failed; its log has the details under this request id." if inside else str(error),
-        request_id=request_id,
-        retry_after=error.retry_after or (_RETRY_AFTER if error.status == 503 else None),
-        **members,
+    """Return the problem that an error of ours is."""
+    return problem(fault_of_error(error), request_id=request_id)
+
+
+def openai_type(status: int) -> str:
+    """Return what OpenAI's clients call a fault of this status."""
+    return _OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+
+
+def openai_error(fault: Fault, *, request_id: str) -> Response:
+    """Return the error object that OpenAI's clients raise; ``param`` is the field that is wrong.
+
+    Their clients ask again after 408, 409, 429 and 5xx. Where that cannot help they are told so.
+    """
+    more = {name: value for name, value in fault.members.items() if value}
+    path = more.pop("path", None)
+    error = {
+        "message": fault.detail,
+        "type": openai_type(fault.status),
+        "code": fault.code,
+        "param": path.removeprefix("options.") if path else None,
+        "request_id": request_id,
+        **more,
+    }
+    headers = fault.headers
+    if not (fault.retryable or fault.retry_after):
+        headers["x-should-retry"] = "false"
+    return Response(
+        msgspec.json.encode({"error": error}), fault.status, headers=headers, media_type="application/json"
     )
 
 
-def problem_of_ending(ending: StreamEvent, *, request_id: str, **members: Any) -> Response:
-    """Return the problem that an answer's unhappy ending is."""
-    if ending.error is not None:
-        return _problem_of_failure(ending.error, request_id=request_id, **members)
-    if ending.cancelled is not None:
-        detail = f"The answer was stopped by {ending.cancelled.by}."
-        return problem(409, "cancelled", detail, request_id=request_id, **members)
-    detail = "The process that wrote this answer ended before the answer was whole; ask again."
-    return problem(503, "interrupted", detail, request_id=request_id, retry_after=1, **members)
-
-
-def _problem_of_failure(error: EventError, *, request_id: str, **members: Any) -> Response:
-    status = failure_status(error.code)
-    retry_after = (error.retry_after or _RETRY_AFTER) if status == 503 else None
-    return problem(
-        status, error.code, error.message, request_id=request_id, retry_after=retry_after, **members
-    )
+def plain_words(fault: Fault, *, request_id: str) -> Response:
+    """Return the fault as text, for clients that show the body to people."""
+    words = fault.detail if fault.status < 500 else f"{fault.detail} ({fault.code}, request {request_id})"
+    return Response(words.encode(), fault.status, headers=fault.headers, media_type="text/plain")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from ragstream.delivery.protocols.base import Projection
-from ragstream.delivery.protocols.native import Native
+from ragstream.delivery.protocols.base import Dialect, Projection
+from ragstream.delivery.protocols.native import NativeDialect
 from ragstream.delivery.settings import DeliverySettings
 from ragstream.errors import NotAcceptable
 from ragstream.identity.base import Principal
@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 Headers = tuple[tuple[bytes, bytes], ...]
+_NATIVE = NativeDialect()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +58,10 @@ def prepare(
     principal: Principal,
     session: Session | None,
     request_id: str,
+    dialect: Dialect = _NATIVE,
+    after: int = 0,
 ) -> StreamSetup:
-    """Return the set-up for this request and these settings."""
+    """Return the set-up for this request and these settings; ``after`` is the reader's cursor."""
     compression = settings.compression and accepts_gzip(request.headers.get("accept-encoding", ""))
     return StreamSetup(
         context=StreamContext(
@@ -67,8 +70,8 @@ def prepare(
             session_name=session.name if session else "",
             request_id=request_id,
         ),
-        projection=Native(retry=settings.retry),
-        headers=stream_headers(settings, compression=compression),
+        projection=dialect.projection(after=after, retry=settings.retry),
+        headers=stream_headers(settings, compression=compression, more=dialect.headers),
         compression=compression,
         heartbeat=settings.heartbeat,
         head_hold=settings.head_hold,
@@ -77,7 +80,9 @@ def prepare(
     )
 
 
-def stream_headers(settings: DeliverySettings, *, compression: bool) -> Headers:
+def stream_headers(
+    settings: DeliverySettings, *, compression: bool, more: tuple[tuple[str, str], ...] = ()
+) -> Headers:
     """Return the headers of a streamed response; the ids are added where they are known."""
     headers = [
         ("content-type", "text/event-stream; charset=utf-8"),
@@ -86,6 +91,7 @@ def stream_headers(settings: DeliverySettings, *, compression: bool) -> Headers:
         ("x-content-type-options", "nosniff"),
         *([("content-encoding", "gzip")] if compression else []),
         *([("vary", "accept-encoding")] if settings.compression else []),
+        *more,
         *settings.headers,
     ]
     return tuple((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers)

@@ -10,6 +10,7 @@ from ragstream.events.event import (
     Source,
     StreamEvent,
     ToolCall,
+    ToolResult,
     Usage,
 )
 from ragstream.events.grammar import Phase, advance
@@ -29,10 +30,12 @@ class Answer:
         "citations",
         "ending",
         "phase",
+        "refused",
         "seq",
         "sources",
         "start",
         "tool_calls",
+        "tool_results",
     )
 
     def __init__(self) -> None:
@@ -42,6 +45,8 @@ class Answer:
         self.sources: tuple[Source, ...] = ()
         self.citations: list[Citation] = []
         self.tool_calls: list[ToolCall] = []
+        self.tool_results: list[ToolResult] = []
+        self.refused = False  # the text is the model's refusal
         self.ending: StreamEvent | None = None
         self._pieces: list[str] = []
         self._reasoning: list[str] = []
@@ -57,18 +62,22 @@ class Answer:
         match event.type:
             case EventType.TEXT_DELTA if event.text_delta:
                 self._pieces.append(event.text_delta.content)
+                self.refused = self.refused or event.text_delta.refusal
             case EventType.REASONING_DELTA if event.reasoning_delta:
                 self._reasoning.append(event.reasoning_delta.content)
             case EventType.CITATION if event.citation:
                 self.citations.append(event.citation)
             case EventType.TOOL_CALL if event.tool_call:
                 self.tool_calls.append(event.tool_call)
+            case EventType.TOOL_RESULT if event.tool_result:
+                self.tool_results.append(event.tool_result)
             case EventType.SOURCES:
                 self.sources = event.sources or ()
             case EventType.MESSAGE_START:
                 self.start = event.message_start
             case EventType.RESET if event.reset:
-                self._pieces, self._reasoning, self.tool_calls = [event.reset.text], [], []
+                self._pieces, self._reasoning, self.refused = [event.reset.text], [], False
+                self.tool_calls, self.tool_results = [], []
                 self.sources, self.citations = event.reset.sources, list(event.reset.citations)
             case _ if event.terminal:
                 self.ending = event
@@ -84,6 +93,12 @@ class Answer:
     def reasoning(self) -> str:
         """The reasoning so far."""
         return "".join(self._reasoning)
+
+    @property
+    def open_calls(self) -> list[ToolCall]:
+        """The tool calls without a result: those that are left to whoever asked."""
+        known = {result.id for result in self.tool_results}
+        return [call for call in self.tool_calls if call.id not in known]
 
     @property
     def finish_reason(self) -> str | None:

@@ -230,9 +230,9 @@ class Settings(BaseSettings):
     heartbeat: float = _setting(
         "Streams",
         10.0,
-        "a number from 0.1 to 3600",
+        "a number from 0.05 to 3600",
         "Seconds of silence after which a comment is sent, so that proxies keep the connection.",
-        ge=0.1,
+        ge=0.05,
         le=3600,
     )
     retry_ms: int = _setting(

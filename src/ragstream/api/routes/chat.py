@@ -6,26 +6,17 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from ragstream.api.caller import Parts
-from ragstream.api.described import EVENTS, answers, body, content, problems
+from ragstream.api.described import EVENTS, IDEMPOTENCY, answers, body, content, problems
 from ragstream.api.intake import ChatIntake
 from ragstream.api.middleware import request_id
 from ragstream.delivery.lane import LaneResponse
-from ragstream.delivery.steps.collecting import ChatResponse
+from ragstream.delivery.protocols.native import ChatResponse
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/api/v1/chatbot", tags=["chat"], default_response_class=Response)
 
-_ASKED = body("ChatRequest") | {
-    "parameters": [
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "description": "A question that is sent again under its key reads the first one's answer",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
-        }
-    ]
-}
+_ASKED = body("ChatRequest") | IDEMPOTENCY
 _REFUSALS = problems(404, 408, 413, 415, 422)
 _FAILURES = problems(502, 504, 507)
 _STREAM = answers("The events of the answer", EVENTS)

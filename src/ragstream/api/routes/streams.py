@@ -13,23 +13,29 @@ from ragstream.api.intake import FollowIntake
 from ragstream.api.middleware import request_id
 from ragstream.api.replies import StreamState, reply
 from ragstream.delivery.lane import LaneResponse
-from ragstream.delivery.steps.collecting import ChatResponse
+from ragstream.delivery.protocols import DIALECTS
+from ragstream.delivery.protocols.native import ChatResponse
 from ragstream.errors import NotFound
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/api/v1/streams", tags=["streams"], default_response_class=Response)
 
+# Asked as ?protocol=, the whole is an object of that protocol's.
+_WHOLE = {
+    "application/json": {"schema": {"anyOf": [content(ChatResponse)["application/json"]["schema"], {}]}}
+}
 _FOLLOW: Responses = {
     **answers(
         "The events beyond the cursor, live or ended; whole, for who accepts only JSON",
-        EVENTS | content(ChatResponse),
+        EVENTS | _WHOLE,
     ),
     204: {"description": "The answer has ended and the reader has all of it"},
     **problems(404, 406, 409, 410, 422, 502, 504, 507),
 }
 _CURSOR: dict[str, Any] = {
     "parameters": [
+        {"name": "protocol", "in": "query", "schema": {"enum": list(DIALECTS)}},
         {"name": "after", "in": "query", "schema": {"type": "string", "pattern": "^[0-9]{0,15}$"}},
         {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string", "pattern": "^[0-9]{0,15}$"}},
     ]
@@ -38,7 +44,10 @@ _CURSOR: dict[str, Any] = {
 
 @router.get("/{stream_id}", summary="Read an answer that has begun", responses=_FOLLOW, openapi_extra=_CURSOR)
 async def follow_stream(request: Request, parts: Parts, stream_id: str) -> Response:
-    """Go on after ``Last-Event-ID`` (or ``?after=``), or from the start: the same events, byte for byte."""
+    """Go on after ``Last-Event-ID`` (or ``?after=``), or from the start: the same events, byte for byte.
+
+    With ``?protocol=`` they are that protocol's, and so is what the cursor counts.
+    """
     intake = FollowIntake(stream_id)
     return LaneResponse(parts.lane, parts.kit, intake, request_id=request_id(request.scope))
 

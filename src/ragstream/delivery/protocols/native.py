@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import msgspec
+from starlette.responses import Response
 
 from ragstream.delivery import sse
+from ragstream.delivery.fault import Fault
+from ragstream.delivery.problem import problem
+from ragstream.delivery.protocols.counted import Collected
+from ragstream.events import Citation, Source, Usage
 from ragstream.streamlog.base import Record
 
-__all__ = ["Native"]
+__all__ = ["ChatResponse", "Native", "NativeDialect"]
+
+
+class ChatResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole answer."""
+
+    session_id: str
+    stream_id: str
+    message: dict[str, Any]  # role and content
+    sources: tuple[Source, ...]
+    citations: tuple[Citation, ...]
+    finish_reason: str | None
+    usage: Usage | None
 
 
 class Native:
@@ -17,6 +36,7 @@ class Native:
     media_type: ClassVar[str] = "text/event-stream"
     heartbeat: ClassVar[bytes] = sse.comment()
     resumable: ClassVar[bool] = True
+    ended: ClassVar[bool] = False  # it says all that the log says
 
     def __init__(self, *, retry: int | None = None) -> None:
         self._retry = retry  # goes with the first event only
@@ -40,3 +60,41 @@ class Native:
             return b""
         line, self._retry = b"retry: %d\n" % self._retry, None
         return line
+
+
+class NativeWhole(Collected):
+    """The whole answer as one object."""
+
+    def body(self) -> ChatResponse:
+        """Return the answer with its sources."""
+        answer, start = self.answer, self.answer.start
+        return ChatResponse(
+            session_id=start.session_id if start else "",
+            stream_id=start.stream_id if start else "",
+            message={"role": "assistant", "content": answer.text},
+            sources=answer.sources,
+            citations=tuple(answer.citations),
+            finish_reason=answer.finish_reason,
+            usage=answer.usage,
+        )
+
+
+class NativeDialect(msgspec.Struct, frozen=True, tag="native"):
+    """Ragstream's own protocol."""
+
+    name: ClassVar[str] = "native"
+    headers: ClassVar[tuple[tuple[str, str], ...]] = ()
+    counts: ClassVar[bool] = False
+    tells_endings: ClassVar[bool] = False
+
+    def projection(self, *, after: int = 0, retry: int | None = None) -> Native:  # noqa: ARG002 - seq is all
+        """Return what writes the records."""
+        return Native(retry=retry)
+
+    def whole(self) -> NativeWhole:
+        """Return what collects the answer."""
+        return NativeWhole()
+
+    def problem(self, fault: Fault, *, request_id: str) -> Response:
+        """Return problem details."""
+        return problem(fault, request_id=request_id)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Literal
 
 from ragstream.blueprint import step
-from ragstream.delivery.base import Follow, Inquiry
+from ragstream.delivery.base import HOUSE_MODEL, Follow, Inquiry
 from ragstream.delivery.exchange import Exchange
+from ragstream.delivery.fault import fault_of_error
 from ragstream.delivery.kit import DeliveryKit
-from ragstream.delivery.problem import problem_of_error
-from ragstream.delivery.setup import require_event_stream
 from ragstream.errors import (
     BodyTooLarge,
+    Conflict,
     InvalidField,
+    ModelNotFound,
     NotFound,
     ProgrammingError,
     ReaderLeft,
@@ -40,9 +42,8 @@ async def validate_request(exchange: Exchange, kit: DeliveryKit) -> None:
         exchange.principal = kit.authenticator.authenticate(_credentials(exchange))
         body = await _read_body(exchange, kit) if exchange.intake.has_body else b""
         exchange.asked = exchange.intake.parse(exchange.request, body)
-        if exchange.asked.streaming:
-            require_event_stream(exchange.request)
         if isinstance(exchange.asked, Inquiry):
+            _check_model(exchange.asked, kit)
             _check_options(exchange.asked, kit)
             exchange.session = await _find_session(exchange.asked, exchange.principal.name, kit)
     except RequestError as refusal:
@@ -58,10 +59,11 @@ def valid_check(exchange: Exchange) -> Literal["yes", "no"]:
 
 @step("RejectRequest")
 async def reject_request(exchange: Exchange, kit: DeliveryKit) -> None:  # noqa: ARG001
-    """Answer with problem details that say what to change."""
+    """Answer in the route's own form, and say what to change."""
     if exchange.refusal is None:
         raise ProgrammingError("only a refused request is rejected")
-    reply = problem_of_error(exchange.refusal, request_id=exchange.request_id)
+    fault = fault_of_error(exchange.refusal)
+    reply = exchange.intake.dialect.problem(fault, request_id=exchange.request_id)
     exchange.note(status=reply.status_code, code=str(exchange.refusal.code))
     await reply(exchange.scope, exchange.receive, exchange.send)
 
@@ -112,6 +114,13 @@ async def _receive_body(exchange: Exchange, limit: int) -> bytes:
             return bytes(body)
 
 
+def _check_model(asked: Inquiry, kit: DeliveryKit) -> None:
+    if asked.model is None or asked.any_model or asked.model in kit.answerer.models:
+        return
+    known = ", ".join(dict.fromkeys([HOUSE_MODEL, *kit.answerer.models]))
+    raise ModelNotFound(f"There is no model {asked.model[:64]!r}; there are: {known}.")
+
+
 def _check_options(asked: Inquiry, kit: DeliveryKit) -> None:
     for name in asked.options.extras:
         if name not in kit.answerer.options:
@@ -120,9 +129,32 @@ def _check_options(asked: Inquiry, kit: DeliveryKit) -> None:
 
 
 async def _find_session(asked: Inquiry, owner: str, kit: DeliveryKit) -> Session | None:
+    if asked.previous is not None:
+        return await _session_of(asked.previous, owner, kit)
     if asked.session_id is None:
         return None
     session = await kit.sessions.get(asked.session_id, owner)
-    if session is None:
+    if session is None and asked.makes_session:
+        await _make_session(asked.session_id, owner, kit)
+    elif session is None:
         raise NotFound("There is no such session; leave session_id out to begin one.")
     return session
+
+
+async def _session_of(stream_id: str, owner: str, kit: DeliveryKit) -> Session:
+    turn = await kit.turns.get(stream_id)
+    session = await kit.sessions.get(turn.session_id, owner) if turn and turn.owner == owner else None
+    if session is None:
+        raise NotFound("There is no such answer to go on from; send the whole conversation instead.")
+    return session
+
+
+async def _make_session(session_id: str, owner: str, kit: DeliveryKit) -> None:
+    """Begin the session under an id that its client chose; its first question names it."""
+    now = time.time()
+    new = Session(id=session_id, owner=owner, name="", created=now, updated=now)
+    try:
+        await kit.sessions.create(new)
+    except Conflict:
+        if await kit.sessions.get(session_id, owner) is None:  # somebody else's
+            raise NotFound("There is no such session; choose another id.") from None

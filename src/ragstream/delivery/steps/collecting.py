@@ -4,46 +4,35 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
 
 import msgspec
 from starlette.responses import Response
 
 from ragstream.blueprint import step
 from ragstream.delivery.exchange import Exchange
+from ragstream.delivery.fault import fault_of_ending
 from ragstream.delivery.kit import DeliveryKit
-from ragstream.delivery.problem import problem_of_ending
+from ragstream.delivery.protocols.base import Whole
 from ragstream.delivery.reader import race, until_left
 from ragstream.errors import ProgrammingError
-from ragstream.events import Answer, Citation, EventType, Source, Usage
+from ragstream.events import EventType
 from ragstream.streamlog.base import Record
 
-__all__ = ["ChatResponse", "collect_answer", "return_answer"]
-
-
-class ChatResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole answer."""
-
-    session_id: str
-    stream_id: str
-    message: dict[str, Any]  # role and content
-    sources: tuple[Source, ...]
-    citations: tuple[Citation, ...]
-    finish_reason: str | None
-    usage: Usage | None
+__all__ = ["collect_answer", "return_answer"]
 
 
 @step("CollectAnswer")
 async def collect_answer(exchange: Exchange, kit: DeliveryKit) -> None:
-    """Read the log to its end; who leaves meanwhile leaves the answer running."""
-    if exchange.records is None:
+    """Read the log to its end, or as far as it goes now; who leaves meanwhile leaves the answer running."""
+    if exchange.records is None or exchange.asked is None:
         if exchange.reply is None:
             raise ProgrammingError("only a claimed or found stream can be collected")
         return
-    answer = Answer()
+    whole = exchange.asked.dialect.whole()
+    until = None if exchange.asked.wait else await _so_far(exchange, kit)
     with kit.supervisor.reading(exchange.stream_id):
-        await race(_apply_all(exchange.records, answer), until_left(exchange.receive))
-    exchange.collected = answer
+        await race(_apply_all(exchange.records, whole, until), until_left(exchange.receive))
+    exchange.collected, answer = whole, whole.answer
     exchange.note(events=answer.seq, ending=answer.ending and answer.ending.type)
 
 
@@ -57,30 +46,37 @@ async def return_answer(exchange: Exchange, kit: DeliveryKit) -> None:  # noqa: 
     await reply(exchange.scope, exchange.receive, exchange.send)
 
 
-async def _apply_all(records: AsyncGenerator[tuple[Record, ...], None], answer: Answer) -> None:
+async def _so_far(exchange: Exchange, kit: DeliveryKit) -> int:
+    """Return the seq up to which the log goes; its start is always worth waiting for."""
+    status = await kit.log.status(exchange.stream_id)
+    return max(1, status.last_seq) if status else 0
+
+
+async def _apply_all(
+    records: AsyncGenerator[tuple[Record, ...], None], whole: Whole, until: int | None
+) -> None:
     async with aclosing(records):
         async for batch in records:
             for record in batch:
-                answer.apply(record.event)
+                whole.apply(record.event)
+            if until and batch[-1].seq >= until:
+                return
 
 
 def _reply(exchange: Exchange) -> Response:
-    answer = exchange.collected
-    if answer is None or answer.ending is None:
+    whole, asked = exchange.collected, exchange.asked
+    if whole is None or asked is None:
         raise ProgrammingError("only a collected answer can be returned")
-    ids = {"stream_id": exchange.stream_id, "session_id": exchange.session_id}
-    if answer.ending.type is not EventType.MESSAGE_COMPLETE:
-        return problem_of_ending(answer.ending, request_id=exchange.request_id, text=answer.text, **ids)
-    whole = ChatResponse(
-        **ids,
-        message={"role": "assistant", "content": answer.text},
-        sources=answer.sources,
-        citations=tuple(answer.citations),
-        finish_reason=answer.finish_reason,
-        usage=answer.usage,
-    )
+    dialect, answer = asked.dialect, whole.answer
+    if not dialect.tells_endings:
+        if answer.ending is None:
+            raise ProgrammingError("an answer that has not ended cannot be told whole")
+        if answer.ending.type is not EventType.MESSAGE_COMPLETE:
+            ids = {"stream_id": exchange.stream_id, "session_id": exchange.session_id}
+            fault = fault_of_ending(answer.ending, text=answer.text, **ids)
+            return dialect.problem(fault, request_id=exchange.request_id)
     return Response(
-        msgspec.json.encode(whole),
+        msgspec.json.encode(whole.body()),
         headers={"cache-control": "no-store"},
         media_type="application/json",
     )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Literal
 
+import msgspec
 from starlette.responses import Response
 
 from ragstream.blueprint import step
 from ragstream.delivery.base import Follow
 from ragstream.delivery.exchange import Exchange
 from ragstream.delivery.kit import DeliveryKit
+from ragstream.delivery.protocols.counted import Counted
 from ragstream.delivery.setup import prepare
 from ragstream.errors import CursorAhead, CursorExpired, NotFound, ProgrammingError
 from ragstream.events import EventType, MessageStart, Reset, StreamEvent, encode
@@ -31,21 +34,31 @@ async def find_stream(exchange: Exchange, kit: DeliveryKit) -> None:
     asked, principal = exchange.asked, exchange.principal
     if not isinstance(asked, Follow) or principal is None:
         raise ProgrammingError("only a reader who comes back follows a stream")
-    status = await kit.log.status(asked.stream_id)
-    turn = await kit.turns.get(asked.stream_id)
+    stream_id = asked.stream_id or await _under_way(kit, asked.session_id, principal.name)
+    if stream_id is None:
+        exchange.reply = _nothing_more()
+        return
+    status, turn = await kit.log.status(stream_id), await kit.turns.get(stream_id)
     owner = status.owner if status else turn.owner if turn else None
     if owner != principal.name:
         raise NotFound("There is no such stream.")
     kit.metrics.resumes.inc()
-    exchange.stream_id, exchange.session_id = asked.stream_id, turn.session_id if turn else ""
+    exchange.stream_id, exchange.session_id = stream_id, turn.session_id if turn else ""
     exchange.setup = prepare(
-        exchange.request, kit.settings, principal=principal, session=None, request_id=exchange.request_id
+        exchange.request,
+        kit.settings,
+        principal=principal,
+        session=None,
+        request_id=exchange.request_id,
+        dialect=asked.dialect,
+        after=asked.after,
     )
-    if status is not None and _is_read(status, turn, asked.after):
-        exchange.reply = Response(status_code=204, headers={"cache-control": "no-store"})
+    if status is not None and await _is_read(kit, status, turn, asked):
+        exchange.reply = _nothing_more()
     else:
+        asked = msgspec.structs.replace(asked, stream_id=stream_id)
         exchange.records = records_of(kit, status, turn, asked)
-    exchange.note(stream_id=asked.stream_id, after=asked.after, from_log=status is not None)
+    exchange.note(stream_id=stream_id, after=asked.after, from_log=status is not None)
 
 
 @step("ReadAs")
@@ -54,11 +67,46 @@ def read_as(exchange: Exchange) -> Literal["stream", "whole"]:
     return "stream" if exchange.streaming else "whole"
 
 
-def _is_read(status: LogStatus, turn: Turn | None, after: int) -> bool:
-    """Return whether the reader has all; an interrupted answer is said again, if it has been stored."""
+def _nothing_more() -> Response:
+    return Response(status_code=204, headers={"cache-control": "no-store"})
+
+
+async def _under_way(kit: DeliveryKit, session_id: str, owner: str) -> str | None:
+    """Return the stream of the session's newest turn, if it is the owner's and has not ended."""
+    newest = next(iter(await kit.turns.history(session_id, limit=1)), None)
+    return newest.stream_id if newest and newest.owner == owner and newest.ending is None else None
+
+
+async def _is_read(kit: DeliveryKit, status: LogStatus, turn: Turn | None, asked: Follow) -> bool:
+    """Return whether the reader has all; an interrupted answer is said again, if it has been stored.
+
+    Raises:
+        CursorAhead: the cursor counts the events of its dialect, and there are fewer.
+    """
+    after = asked.after
+    if asked.dialect.counts:
+        events = await _count(kit, status, asked) if after else 0
+        if after > events:
+            raise CursorAhead(f"The cursor is {after}, but the stream has {events} events so far.")
+        return bool(after) and after == events and status.state == "ended"
     if status.state != "ended" or after != status.last_seq:
         return False
     return status.last_type != EventType.INTERRUPTED or turn is None or turn.ending is None
+
+
+async def _count(kit: DeliveryKit, status: LogStatus, asked: Follow) -> int:
+    """Return how many events the dialect has made of what the log holds now."""
+    projection = asked.dialect.projection()
+    if not isinstance(projection, Counted):
+        raise ProgrammingError(f"the projection of {asked.dialect.name} does not count")
+    if status.last_seq:
+        async with aclosing(kit.log.read(status.stream_id)) as records:
+            async for batch in records:
+                for record in batch:
+                    projection.frame(record)
+                if batch[-1].seq >= status.last_seq:
+                    break
+    return projection.count
 
 
 def records_of(kit: DeliveryKit, status: LogStatus | None, turn: Turn | None, asked: Follow) -> Records:
@@ -68,11 +116,13 @@ def records_of(kit: DeliveryKit, status: LogStatus | None, turn: Turn | None, as
         CursorAhead: the log does not reach so far.
         CursorExpired: the log is gone and the turn has no ending.
     """
-    ending = turn.ending if turn else None
+    ending, counts = turn.ending if turn else None, asked.dialect.counts
     if status is None:
         if turn is None or ending is None:
             raise CursorExpired("The events of this answer are gone and its end was not stored; ask again.")
-        return _retell(turn, ending, whole=not asked.streaming)
+        return _retell(turn, ending, whole=counts or not asked.streaming)
+    if counts:
+        return kit.log.read(asked.stream_id)
     if asked.after > status.last_seq:
         raise CursorAhead(f"The cursor is {asked.after}, but the log ends at {status.last_seq}.")
     if status.state == "ended" and asked.after == status.last_seq and turn is not None and ending is not None:

@@ -15,7 +15,7 @@ from ragstream.delivery.kit import DeliveryKit
 from ragstream.delivery.single_pass import SinglePassStream
 from ragstream.delivery.steps.following import records_of
 from ragstream.errors import BadIdempotencyKey, ProgrammingError
-from ragstream.events import Question
+from ragstream.events import Options, Question
 
 __all__ = ["claim_stream", "create_generator"]
 
@@ -25,7 +25,7 @@ _KEY_MAX = 255
 @step("AsyncGen")
 async def create_generator(exchange: Exchange, kit: DeliveryKit) -> None:
     """Create the answer's async generator, unstarted, with its session, options and provider settings."""
-    question = _question(exchange)
+    question = _question(exchange, kit)
     exchange.run = kit.answerer.prepare(question)
     exchange.stream = SinglePassStream(exchange.run.events())
     exchange.stream_id, exchange.session_id = question.stream_id, question.session_id
@@ -46,24 +46,33 @@ async def claim_stream(exchange: Exchange, kit: DeliveryKit) -> None:
     exchange.note(stream_id=exchange.stream_id, session_id=exchange.session_id)
 
 
-def _question(exchange: Exchange) -> Question:
-    asked, principal = exchange.asked, exchange.principal
+def _question(exchange: Exchange, kit: DeliveryKit) -> Question:
+    asked, principal, session = exchange.asked, exchange.principal, exchange.session
     if not isinstance(asked, Inquiry) or principal is None:
         raise ProgrammingError("a generator is created only for a validated question")
+    new = asked.session_id if asked.makes_session and asked.session_id else secrets.token_hex(16)
     return Question(
         stream_id=secrets.token_hex(16),
         message_id=secrets.token_hex(16),
-        session_id=exchange.session.id if exchange.session else secrets.token_hex(16),
+        session_id=session.id if session else new,
         request_id=exchange.request_id,
         owner=principal.name,
-        messages=asked.messages,
-        continues=exchange.session is not None,
+        messages=asked.messages[-asked.newest :] if session else asked.messages,
+        continues=session is not None,
         model=asked.model,
-        options=asked.options,
+        options=_options(asked, kit),
         metadata=asked.metadata,
         include_steps=asked.include_steps,
         created=int(time.time()),
     )
+
+
+def _options(asked: Inquiry, kit: DeliveryKit) -> Options:
+    """Return the options with the wishes that the provider takes."""
+    granted = {name: value for name, value in asked.wishes.items() if name in kit.answerer.options}
+    if not granted:
+        return asked.options
+    return msgspec.structs.replace(asked.options, extras=asked.options.extras | granted)
 
 
 def _key_of(exchange: Exchange) -> str | None:
@@ -78,6 +87,13 @@ async def _begin(exchange: Exchange, kit: DeliveryKit) -> None:
         raise ProgrammingError("only a created generator can be claimed")
     await kit.supervisor.start(exchange.run, exchange.stream.take())
     exchange.records = kit.log.read(exchange.stream_id)
+
+
+def _same(asked: Inquiry | Follow | None, stream_id: str) -> Follow:
+    """Return the wish to read an answer as this question would have been answered."""
+    if asked is None:
+        raise ProgrammingError("only a validated question can be answered again")
+    return Follow(stream_id=stream_id, streaming=asked.streaming, wait=asked.wait, dialect=asked.dialect)
 
 
 async def _begin_once(exchange: Exchange, kit: DeliveryKit, key: str) -> None:
@@ -95,7 +111,7 @@ async def _begin_once(exchange: Exchange, kit: DeliveryKit, key: str) -> None:
         if status is not None or turn is not None:
             await exchange.stream.aclose()
             exchange.stream_id, exchange.session_id = stream_id, turn.session_id if turn else ""
-            asked = Follow(stream_id=stream_id, streaming=exchange.streaming)
+            asked = _same(exchange.asked, stream_id)
             exchange.records = records_of(kit, status, turn, asked)
             return
         await kit.idempotency.release(owner, key, stream_id)

@@ -6,9 +6,9 @@ from time import perf_counter
 
 from ragstream.blueprint import step
 from ragstream.delivery.exchange import Exchange
+from ragstream.delivery.fault import fault_of_ending
 from ragstream.delivery.frames import write_sse
 from ragstream.delivery.kit import DeliveryKit
-from ragstream.delivery.problem import problem_of_ending
 from ragstream.delivery.reader import Reader
 from ragstream.delivery.readers import Place
 from ragstream.errors import NotFound, ProgrammingError, ReaderEvicted, StoreError
@@ -38,7 +38,8 @@ async def send_chunks(exchange: Exchange, kit: DeliveryKit) -> None:
         with kit.supervisor.reading(exchange.stream_id, resumable=resumable) as place:
             await _stream(exchange, kit, place)
     if exchange.reply is not None:
-        exchange.reply.headers["x-stream-id"] = exchange.stream_id
+        if exchange.stream_id:
+            exchange.reply.headers["x-stream-id"] = exchange.stream_id
         exchange.note(status=exchange.reply.status_code)
         await exchange.reply(exchange.scope, exchange.receive, exchange.send)
 
@@ -58,7 +59,7 @@ async def return_response(exchange: Exchange, kit: DeliveryKit) -> None:  # noqa
 
 
 async def _stream(exchange: Exchange, kit: DeliveryKit, place: Place) -> None:
-    if exchange.setup is None or exchange.frames is None:
+    if exchange.asked is None or exchange.setup is None or exchange.frames is None:
         raise ProgrammingError("only formatted chunks can be sent")
     ids = (exchange.stream_id, exchange.session_id)
     is_new = exchange.run is not None
@@ -90,11 +91,9 @@ async def _stream(exchange: Exchange, kit: DeliveryKit, place: Place) -> None:
         exchange.reader = reader
         exchange.note(bytes_sent=reader.bytes_sent, ending=reader.terminal and reader.terminal.type)
     elif reader.terminal is not None:
-        exchange.reply = problem_of_ending(
-            reader.terminal.event,
-            request_id=exchange.request_id,
-            stream_id=exchange.stream_id,
-            session_id=exchange.session_id,
+        members = {"stream_id": exchange.stream_id, "session_id": exchange.session_id}
+        exchange.reply = exchange.asked.dialect.problem(
+            fault_of_ending(reader.terminal.event, **members), request_id=exchange.request_id
         )
 
 
@@ -103,5 +102,5 @@ async def _tell_failure(exchange: Exchange, reader: Reader, fault: StoreError | 
     error = EventError(code=str(fault.code), message=str(fault), retryable=fault.retryable)
     event = StreamEvent(type=EventType.ERROR, error=error)
     reader.terminal = Record(0, event.type, encode(event))
-    if reader.started and exchange.setup is not None:
-        await reader.write(exchange.setup.projection.frame(reader.terminal))
+    if reader.started and exchange.setup and (data := exchange.setup.projection.frame(reader.terminal)):
+        await reader.write(data)

@@ -25,6 +25,7 @@ async def set_up_stream(exchange: Exchange, kit: DeliveryKit) -> None:
         principal=exchange.principal,
         session=exchange.session,
         request_id=exchange.request_id,
+        dialect=exchange.asked.dialect,
     )
     exchange.note(
         streaming_requested=exchange.streaming,

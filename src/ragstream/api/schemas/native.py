@@ -1,23 +1,18 @@
-"""What comes in: the bodies of the native API, validated by Pydantic; unknown fields are refused."""
+"""The bodies of the native API; unknown fields are refused."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
-from ragstream.errors import InvalidField
+from ragstream.api.schemas.base import MAX_CHARACTERS, MAX_MESSAGES, Metadata
 from ragstream.events import Message, Options
 
-__all__ = ["ChatRequest", "MessageIn", "OptionsIn", "RenameRequest", "SessionRequest", "parse"]
+__all__ = ["ChatRequest", "MessageIn", "OptionsIn", "RenameRequest", "SessionRequest"]
 
-_MAX_MESSAGES = 500
-_MAX_CHARACTERS = 100_000
-_MAX_METADATA = 16 * 1024
 _WITHOUT_NUL: dict[str, JsonValue] = {"pattern": "^[^\\u0000]*$"}  # which no JSON body of ours may hold
-
-Body = TypeVar("Body", bound=BaseModel)
 
 
 class _Strict(BaseModel):
@@ -28,7 +23,7 @@ class TextPartIn(_Strict):
     """A piece of text."""
 
     type: Literal["text"]
-    text: str = Field(max_length=_MAX_CHARACTERS)
+    text: str = Field(max_length=MAX_CHARACTERS)
 
 
 class ImageURLIn(_Strict):
@@ -68,9 +63,7 @@ class MessageIn(_Strict):
 
     role: Literal["user", "assistant"]
     content: (
-        Annotated[
-            str, Field(max_length=_MAX_CHARACTERS, json_schema_extra={"minLength": 1, "pattern": r"\S"})
-        ]
+        Annotated[str, Field(max_length=MAX_CHARACTERS, json_schema_extra={"minLength": 1, "pattern": r"\S"})]
         | Annotated[list[PartIn], Field(min_length=1)]
     )
 
@@ -78,7 +71,7 @@ class MessageIn(_Strict):
     @classmethod
     def _says_something(cls, content: str | list[PartIn]) -> str | list[PartIn]:
         if isinstance(content, str) and not content.strip():
-            raise ValueError(f"a message has 1 to {_MAX_CHARACTERS} characters, not only spaces")
+            raise ValueError(f"a message has 1 to {MAX_CHARACTERS} characters, not only spaces")
         return content
 
 
@@ -111,11 +104,11 @@ class ChatRequest(_Strict):
     With ``session_id`` only the last message is new; without it the messages are the whole conversation.
     """
 
-    messages: list[MessageIn] = Field(min_length=1, max_length=_MAX_MESSAGES)
+    messages: list[MessageIn] = Field(min_length=1, max_length=MAX_MESSAGES)
     session_id: str | None = Field(default=None, min_length=1, max_length=64)
     model: str | None = Field(default=None, min_length=1, max_length=200)
     options: OptionsIn = Field(default_factory=lambda: OptionsIn.model_validate({}))
-    metadata: dict[str, JsonValue] = {}
+    metadata: Metadata = {}
     include_steps: bool = False
 
     @field_validator("messages")
@@ -124,13 +117,6 @@ class ChatRequest(_Strict):
         if messages[-1].role != "user":
             raise ValueError("the last message must be the user's question")
         return messages
-
-    @field_validator("metadata")
-    @classmethod
-    def _is_short(cls, metadata: dict[str, Any]) -> dict[str, Any]:
-        if len(msgspec.json.encode(metadata)) > _MAX_METADATA:
-            raise ValueError(f"metadata has at most {_MAX_METADATA} bytes of JSON")
-        return metadata
 
     def new_messages(self) -> tuple[Message, ...]:
         """Return the messages that this request brings."""
@@ -148,18 +134,3 @@ class RenameRequest(_Strict):
     """A session's new name."""
 
     name: str = Field(min_length=1, max_length=200, json_schema_extra=_WITHOUT_NUL)
-
-
-def parse(model: type[Body], value: Any) -> Body:
-    """Return ``value`` as the model.
-
-    Raises:
-        InvalidField: the first field that is wrong, with its path.
-    """
-    try:
-        return model.model_validate(value)
-    except ValidationError as fault:
-        first = fault.errors(include_url=False, include_input=False, include_context=False)[0]
-        path = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise InvalidField(f"{path or 'body'}: {message}", path=path) from None

@@ -1,0 +1,7 @@
+"""What comes in: the bodies of each protocol, validated by Pydantic."""
+
+from ragstream.api.schemas.base import parse
+from ragstream.api.schemas.chat import CompletionRequest
+from ragstream.api.schemas.native import ChatRequest, RenameRequest, SessionRequest
+
+__all__ = ["ChatRequest", "CompletionRequest", "RenameRequest", "SessionRequest", "parse"]

@@ -1,0 +1,157 @@
+"""What the protocols of others have in common: events of their own, counted, and no way to take back a word.
+
+Their events are not the log's, so a cursor counts what they have said: the log is projected again from its
+start and the first ones are swallowed. What a RESET replaces cannot be called back. If nothing was said yet,
+as in an answer that is told from its stored turn, it is said as if it came from the log; else the stream
+ends with an error, because what its reader has is no longer the answer.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import msgspec
+
+from ragstream.delivery.fault import fault_of_ending
+from ragstream.errors import ErrorCode
+from ragstream.events import (
+    Answer,
+    EventError,
+    EventType,
+    Reset,
+    Source,
+    StreamEvent,
+    TextDelta,
+    ToolCall,
+)
+from ragstream.streamlog.base import Record
+
+__all__ = ["Collected", "Counted", "PendingCalls", "is_link", "unhappy"]
+
+_REPLACED = StreamEvent(
+    type=EventType.ERROR,
+    error=EventError(
+        code=ErrorCode.ANSWER_REPLACED,
+        message="The answer was begun again, which this protocol cannot say; read the stream from its start.",
+        retryable=True,
+    ),
+)
+_NO_NUMBERS = msgspec.json.Encoder()
+
+
+class Counted(ABC):
+    """A projection whose cursor counts its own events."""
+
+    name: ClassVar[str]
+    media_type: ClassVar[str] = "text/event-stream"
+    # Without a blank line of its own, so that it is no block: openai-python parses every block as JSON.
+    heartbeat: ClassVar[bytes] = b": ping\n"
+    resumable: ClassVar[bool] = False  # to their clients an end without a mark is a failure
+
+    def __init__(self, *, after: int = 0) -> None:
+        self.ended = False
+        self.count = 0  # events so far, the swallowed ones included
+        self._after = after
+        self._spoken = False  # whether the reader has words of the answer
+        self._named: set[str] = set()  # the sources that were told
+
+    def frame(self, record: Record) -> bytes:
+        """Return the blocks of one record, without those up to the cursor."""
+        if self.ended or record.type == EventType.STEP:
+            return b""
+        if not record.seq and self.count < self._after:  # not the log's: it comes after all that was read
+            self.count = self._after
+        blocks = []
+        for event in self._sayable(record):
+            for said in self._say(event):
+                self.count += 1
+                if self.count > self._after:
+                    blocks.append(self._block(said))
+            self.ended = event.terminal
+        return b"".join(blocks)
+
+    def done(self) -> bytes:
+        """Return the end mark of the protocols that have one."""
+        return b"data: [DONE]\n\n"
+
+    @abstractmethod
+    def _say(self, event: StreamEvent) -> Iterator[dict[str, Any]]:
+        """Yield the protocol's events for one of the log's, which is no RESET."""
+
+    def _block(self, said: dict[str, Any]) -> bytes:
+        return b"data: %s\n\n" % _NO_NUMBERS.encode(said)
+
+    def _new_sources(self, event: StreamEvent) -> list[Source]:
+        """Return the sources that were not told before: a second event names the first ones again."""
+        fresh = [source for source in event.sources or () if source.id not in self._named]
+        self._named.update(source.id for source in fresh)
+        return fresh
+
+    def _sayable(self, record: Record) -> Iterator[StreamEvent]:
+        event = record.event
+        if event.reset is None:
+            self._spoken = self._spoken or event.type in (EventType.TEXT_DELTA, EventType.CITATION)
+            yield event
+        elif self._spoken or (self._after and not record.seq):
+            yield _REPLACED
+        else:
+            self._spoken = bool(event.reset.text)
+            yield from _as_said(event.reset)
+
+
+class Collected:
+    """The answer, collected for a document."""
+
+    def __init__(self) -> None:
+        self.answer = Answer()
+
+    def apply(self, event: StreamEvent) -> None:
+        """Take the next event."""
+        self.answer.apply(event)
+
+
+class PendingCalls:
+    """Tool calls of which it is not known yet who executes them.
+
+    A call with a result was executed here; to hand it over as well would have the client execute it again.
+    """
+
+    def __init__(self) -> None:
+        self._calls: dict[str, ToolCall] = {}
+
+    def take(self, event: StreamEvent) -> ToolCall | None:
+        """Note a call, or its result; return the call that the result belongs to."""
+        if event.tool_call is not None:
+            self._calls[event.tool_call.id] = event.tool_call
+        if event.tool_result is not None:
+            return self._calls.pop(event.tool_result.id, None)
+        return None
+
+    @property
+    def handed_over(self) -> list[ToolCall]:
+        """The calls that are the client's, once the answer is complete."""
+        return list(self._calls.values())
+
+
+def unhappy(ending: StreamEvent) -> EventError | None:
+    """Return what an ending other than complete says, as an error; None for a complete one."""
+    if ending.error is not None or ending.type is EventType.MESSAGE_COMPLETE:
+        return ending.error
+    fault = fault_of_ending(ending)
+    return EventError(code=fault.code, message=fault.detail, retryable=fault.retryable)
+
+
+def is_link(uri: str) -> bool:
+    """Return whether a browser can open it."""
+    return uri.startswith(("https://", "http://"))
+
+
+def _as_said(reset: Reset) -> Iterator[StreamEvent]:
+    if reset.sources:
+        yield StreamEvent(type=EventType.SOURCES, sources=reset.sources)
+    if reset.text:
+        yield StreamEvent(type=EventType.TEXT_DELTA, text_delta=TextDelta(content=reset.text))
+    for citation in reset.citations:
+        yield StreamEvent(type=EventType.CITATION, citation=citation)
