@@ -17,8 +17,11 @@ from ragstream.audit.sketch import drawn_in
 
 __all__ = ["Folder"]
 
-_VOLATILE = re.compile(r"(?<=\.py):\d+|(?<=score )\d\.\d\d|(?<=Confidence: )\d\.\d\d|(?<=Duration:\*\* ).*")
+_VOLATILE = re.compile(
+    r"(?<=\.py):\d+|(?<=score )\d\.\d\d|(?<=Confidence: )\d\.\d\d|(?<=Duration:\*\* ).*|(?<=duration_ms: ).*"
+)
 _STATUS = re.compile(r"^Status: (\S+)", re.MULTILINE)
+_QUOTED = 120  # characters of a line that is wrong
 _NUMBER = re.compile(r"STEP-(\d+)-")
 
 
@@ -33,55 +36,51 @@ class Folder:
     def write(self, accounts: Sequence[Account]) -> list[Path]:
         """Bring every file up to date; return those that changed. Text that people wrote is kept."""
         changed = []
+        moved = list(self._moved(accounts).values())
         self.place.folder.mkdir(parents=True, exist_ok=True)
         for path, text in self._planned(accounts).items():
             if _read(path) != text:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, "utf-8")
                 changed.append(path)
-        for page, account in self._pages(accounts):
-            if account is not None and page.name != file_name(account):
-                page.unlink()  # its label changed, and with it its id; its text is on the new page
-                changed.append(page)
-        return changed
+        for page in moved:
+            page.unlink()
+        return [*changed, *moved]
 
     def findings(self, accounts: Sequence[Account]) -> Iterator[str]:
         """Yield a line for each file that does not say what is true."""
         for path, text in self._planned(accounts).items():
-            before = _read(path)
-            if _stable(before) == _stable(text):
-                continue
-            claimed, true = _STATUS.search(before), _STATUS.search(text)
-            if not before:
-                yield f"{path.name} is missing; run {self.refresh}"
-            elif claimed and true and claimed[1] != true[1]:
-                yield f"{path.name} claims {claimed[1]}, but it is {true[1]}; run {self.refresh}"
-            else:
-                yield f"{path.name} is stale; run {self.refresh}"
-        for page, account in self._pages(accounts):
-            if account is None:
-                yield f"{page.name} is of a step that is not drawn; move what is worth keeping, and delete it"
-            elif page.name != file_name(account):
-                yield f"{page.name} has a name that its step no longer has; run {self.refresh}"
+            if wrong := _wrong(_read(path), text):
+                yield f"{path.name} {wrong}; run {self.refresh}"
+        names, moved = {file_name(account) for account in accounts}, self._moved(accounts).values()
+        for page in self._pages():
+            if page.name not in names and page not in moved:
+                yield f"{page.name} is of no step that is drawn; move what is worth keeping, and delete it"
 
     def _planned(self, accounts: Sequence[Account]) -> dict[Path, str]:
         folder = self.place.folder
-        pages = {account.node.number: page for page, account in self._pages(accounts) if account}
+        moved = self._moved(accounts)
         planned = {self.place.registry: registry_text(accounts)}
         for account in accounts:
             path = folder / file_name(account)
-            before = _read(path) or _read(pages.get(account.node.number, path))
-            planned[path] = page_text(account, self.place, before)
+            planned[path] = page_text(account, self.place, _read(moved.get(account.node.number, path)))
         index = folder / "README.md"
         planned[index] = self._index(accounts, _read(index))
         return planned
 
-    def _pages(self, accounts: Sequence[Account]) -> Iterator[tuple[Path, Account | None]]:
-        """Yield each page that is there, with its step if that is still drawn."""
-        drawn = {account.node.number: account for account in accounts}
-        for page in sorted(self.place.folder.glob("STEP-*.md")):
-            if match := _NUMBER.match(page.name):
-                yield page, drawn.get(int(match[1]))
+    def _pages(self) -> list[Path]:
+        return sorted(self.place.folder.glob("STEP-*-*.md"))
+
+    def _moved(self, accounts: Sequence[Account]) -> dict[int, Path]:
+        """Return the pages of steps whose label changed, and with it the page's name, by number."""
+        names = {account.node.number: file_name(account) for account in accounts}
+        pages = {page.name: page for page in self._pages()}
+        moved: dict[int, Path] = {}
+        for name, page in pages.items():
+            match = _NUMBER.match(name)
+            if match and names.get(int(match[1]), name) not in pages:
+                moved[int(match[1])] = page
+        return moved
 
     def _index(self, accounts: Sequence[Account], before: str) -> str:
         body = re.sub(r"\A# .*$", "", before, count=1, flags=re.MULTILINE)
@@ -101,8 +100,26 @@ def _row(account: Account) -> str:
     return f"| {link} | {account.status.value} | {node.kind.value} | {node.category} |"
 
 
-def _stable(text: str) -> str:
-    return _VOLATILE.sub("", text)
+def _wrong(before: str, text: str) -> str:
+    """Return what is wrong with what a file says ``before``, which should be ``text``; "" if nothing."""
+    said, true = _lines(before), _lines(text)
+    if said == true:
+        return ""
+    if not before:
+        return "is missing"
+    claimed, status = _STATUS.search(before), _STATUS.search(text)
+    if claimed and status and claimed[1] != status[1]:
+        return f"claims {claimed[1]}, but it is {status[1]}"
+    gone, new = ([line for line in one if line not in other] for one, other in ((said, true), (true, said)))
+    told = [f"it says “{line[:_QUOTED]}”" for line in gone[:1]]
+    told += [f"it should say “{line[:_QUOTED]}”" for line in new[:1]]
+    return f"is stale: {', '.join(told) or 'its lines have another order'}"
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines of ``text`` that have to be true."""
+    lines = (line.rstrip() for line in _VOLATILE.sub("", text).splitlines())
+    return [line for line in lines if line]
 
 
 def _read(path: Path) -> str:

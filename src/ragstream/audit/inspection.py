@@ -58,6 +58,7 @@ class Inspector:
             actions=tuple(_actions(node, evidence)),
             tests=evidence.tests,
             taken=evidence.taken,
+            milliseconds=evidence.milliseconds,
         )
 
     def _candidate(

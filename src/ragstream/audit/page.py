@@ -1,13 +1,14 @@
 """The page of a step: its headings, its generated parts, and what a person wrote around them.
 
 Every generated part stands between two comments and is replaced as a whole. Whatever else is on the page, new
-headings included, stays where it is.
+headings included, is kept where it is.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,17 +70,20 @@ def fill(body: str, part: str) -> str:
 
 def page_text(account: Account, place: Place, before: str = "") -> str:
     """Return the page of ``account``; ``before`` is the page as it was, whose human text is kept."""
-    written = _AUDIT.sub("", before)
+    written, *behind = _AUDIT.split(before)
     head, *rest = _HEADING.split(written)
-    bodies = dict(zip(rest[::2], rest[1::2], strict=True))
+    bodies: defaultdict[str, str] = defaultdict(str)
+    for heading, body in zip(rest[::2], rest[1::2], strict=True):
+        bodies[heading] += body
     node = account.node
     parts = [
         f"# RAG STEP {node.number} — {node.label} ({node.step_id})",
         fill(_untitled(head), _head(account)),
     ]
     for heading, part in zip(_HEADINGS, _parts(account, place), strict=True):
-        parts += [f"## {heading}", fill(bodies.get(heading, ""), part)]
+        parts += [f"## {heading}", fill(bodies[heading], part)]
     parts.append(f"{AUDIT_BEGIN}\n{_audit(account)}\n{AUDIT_END}")
+    parts += filter(None, map(str.strip, behind))
     return "\n\n".join(parts) + "\n"
 
 
@@ -115,6 +119,11 @@ def _implementation(account: Account, place: Place) -> Iterator[str]:
     yield f"**Paths:** {paths[0] if paths else 'none'}"
     yield f"**Status:** {_MEANINGS[account.status]}"
     yield from (f"**Behaviour:** {note}" for note in account.behaviour)
+    yield f"**Duration:** {_duration(account.milliseconds)}"
+
+
+def _duration(milliseconds: float | None) -> str:
+    return "not measured" if milliseconds is None else f"{milliseconds:g} ms on average in the last benchmark"
 
 
 def _task(task: Task, place: Place) -> str:

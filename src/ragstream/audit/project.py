@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ragstream.audit.durations import load_durations
 from ragstream.audit.evidence import Evidence, carry
 from ragstream.audit.facts import WAY_ON, Facts, load_facts
 from ragstream.audit.folder import Folder
@@ -16,9 +17,10 @@ from ragstream.audit.report import Account, Status
 from ragstream.blueprint import Diagram
 from ragstream.errors import ConfigError
 
-__all__ = ["FACTS", "Project", "gaps"]
+__all__ = ["DURATIONS", "FACTS", "Project", "gaps"]
 
 FACTS = ".ragstream-facts.json"  # what `make test` writes, at the root of a checkout
+DURATIONS = ".ragstream-durations.json"  # what benchmarks/steps.py writes there
 
 
 def gaps(accounts: Iterable[Account]) -> Iterator[str]:
@@ -51,8 +53,16 @@ class Project:
         self.facts: Facts | None = load_facts(root / FACTS)
         registry = home / "rag_steps.yml"
         before = evidence_in(registry)
+        durations = load_durations(root / DURATIONS)
         evidence = {
-            node.id: carry(node, before.get(node.id, Evidence()), self.facts, root) for node in diagram.nodes
+            node.id: carry(
+                node,
+                before.get(node.id, Evidence()),
+                self.facts,
+                root,
+                durations.get(node.step_id),
+            )
+            for node in diagram.nodes
         }
         inspector = Inspector(diagram, functions, evidence, root)
         self.accounts: Sequence[Account] = [inspector.account(node) for node in diagram.nodes]
@@ -65,7 +75,7 @@ class Project:
     def findings(self) -> Iterator[str]:
         """Yield a line for everything that is not as it is drawn or written."""
         yield from gaps(self.accounts)
-        for account in self.accounts if self.facts is not None else ():
+        for account in self.accounts if self.facts and self.facts.whole else ():
             yield from self._untaken(account)
         yield from self.folder.findings(self.accounts)
 

@@ -41,6 +41,7 @@ class _Entry(msgspec.Struct, kw_only=True):
     incoming: list[_Entrance]
     outgoing: list[_Way]
     tests: dict[str, list[str]]
+    duration_ms: float | None = None  # in the last benchmark
 
 
 def registry_text(accounts: Sequence[Account]) -> str:
@@ -64,7 +65,11 @@ def evidence_in(path: Path) -> dict[str, Evidence]:
         line = str(error).splitlines()[0]
         raise ConfigError(f"{path}: not a registry ({line}); remove it, then audit --write") from None
     return {
-        entry.node: Evidence(entry.tests, frozenset(way.outcome or "" for way in entry.outgoing if way.taken))
+        entry.node: Evidence(
+            entry.tests,
+            frozenset(way.outcome or "" for way in entry.outgoing if way.taken),
+            entry.duration_ms,
+        )
         for entry in entries
     }
 
@@ -92,4 +97,5 @@ def _entry(account: Account, nodes: Iterable[Node]) -> _Entry:
             _Way(edge.target, edge.outcome, (edge.outcome or "") in account.taken) for edge in node.edges
         ],
         tests=account.tests,
+        duration_ms=account.milliseconds,
     )

@@ -57,3 +57,4 @@ class Account:
     notes: tuple[str, ...] = ()
     tests: dict[str, list[str]] = field(default_factory=dict)  # by kind; see evidence.py
     taken: frozenset[str] = frozenset()  # the outcomes that tests took
+    milliseconds: float | None = None  # it took in the last benchmark

@@ -31,6 +31,7 @@ def as_json(accounts: Sequence[Account]) -> str:
             "candidates": account.candidates,
             "differences": account.differences,
             "tests": account.tests,
+            "duration_ms": account.milliseconds,
             "actions": account.actions,
         }
         for account in accounts
