@@ -5,6 +5,7 @@ DOCS ?= docs
 HOST ?= 127.0.0.1
 PORT ?= 8000
 ARGS ?=
+AUDITED = -p ragstream.audit.pytest_plugin --rag-facts .ragstream-facts.json
 BENCHMARKS = $(filter-out benchmarks/retrieval.py,$(wildcard benchmarks/*.py))
 
 # A data folder for each DOCS, so that answers never mix them; your own RAGSTREAM_DATA_DIR wins.
@@ -30,7 +31,7 @@ serve: setup ## answer questions on this machine's port 8000; DOCS=folder, HOST=
 	@exec $(PYTHON_RUN) -m ragstream serve $(DOCS) --host $(HOST) --port $(PORT) $(DATA)
 
 test: setup ## run the tests; ARGS="tests/unit -x" for some of them
-	@$(PYTHON_RUN) -m pytest -p ragstream.audit.pytest_plugin $(or $(ARGS),--rag-facts .ragstream-facts.json)
+	@$(PYTHON_RUN) -m pytest $(AUDITED) $(ARGS)
 
 check: setup ## lint, formatting, types, layers, and the rules of the house
 	@$(PYTHON_RUN) -m ruff check
@@ -51,7 +52,7 @@ docs: setup ## write anew what the documentation quotes from the program, and ch
 	@$(PYTHON_RUN) -m pytest -q tests/architecture/test_docs.py
 
 trial: setup ## run the tests that take minutes
-	@$(PYTHON_RUN) -m pytest -m nightly $(ARGS)
+	@$(PYTHON_RUN) -m pytest $(AUDITED) -m nightly $(ARGS)
 
 interop: setup ## install the clients and servers of others that some tests talk to, apart from .venv
 	@cmp -s requirements-interop.lock .venv-interop/.made-from || { $(PYTHON_RUN) -m venv --clear .venv-interop && \

@@ -10,7 +10,7 @@ import Stemmer  # type: ignore[import-not-found]  # PyStemmer has no types
 
 __all__ = ["alternatives", "stems"]
 
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+")
 _STEMMER = Stemmer.Stemmer("english")
 _IDLE = frozenset(
     re.findall(
