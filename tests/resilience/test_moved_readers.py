@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from ragstream.delivery.settings import DeliverySettings
 from ragstream.llm import ScriptedProvider
 
 PATIENCE = 30.0
@@ -84,3 +85,38 @@ async def test_moved_readers_go_on_from_their_cursor(serve: Serve) -> None:
             await returned.aclose()
         for line in (*readers, again, await whole):
             await line.aclose()
+
+
+async def test_long_streams_are_rotated_and_nothing_is_missed(serve: Serve) -> None:
+    """A reader that comes back each time reads the same as one that never had to go."""
+
+    async def pause(seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    script = [part for number in range(60) for part in (f"word{number} ", 0.01)]
+    delivery = DeliverySettings(head_hold=0.0, retry=700, rotate_after=0.1)
+    provider = ScriptedProvider(script, pause=pause)
+    async with serve(provider, delivery=delivery) as server, asyncio.timeout(PATIENCE):
+        line = await server.ask()
+        whole = asyncio.create_task(server.follow(line.headers["x-stream-id"], accept="application/json"))
+        stream_id, read, rotations = line.headers["x-stream-id"], list[bytes](), 0
+        while True:
+            blocks = await rest_of(line)
+            assert line.ended, "a proper end"
+            await line.aclose()
+            if blocks[-1].startswith(b"event: done"):
+                read += blocks[:-1]
+                break
+            assert blocks[-1] == b"retry: 700\n\n"
+            read += blocks[:-1]
+            rotations += 1
+            line = await server.follow(stream_id, after=int(data_of(read)[-1][0]) if read else None)
+        assert rotations > 1
+        assert [int(cursor) for cursor, _ in data_of(read)] == list(range(1, len(read) + 1))
+        text = "".join(json.loads(data).get("text_delta", {}).get("content", "") for _, data in data_of(read))
+        assert text.split() == [f"word{number}" for number in range(60)]
+        answer = await whole  # whose protocol cannot resume: it was never sent away
+        assert json.loads(await answer.body())["message"]["content"] == text
+        await answer.aclose()
+        departures = server.service._parts.metrics.departures.labels("rotated")
+        assert departures._value.get() == rotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 
 from ragstream.answer.kit import AnswerKit
 from ragstream.answer.turn import Turn
@@ -36,8 +37,9 @@ class LaneRun:
         return walk(self._lane, self._turn, self._kit)
 
     def rescue(self, cause: BaseException) -> AsyncGenerator[StreamEvent, None]:
-        """Run the turn from the rescue node; ``events`` must have been closed."""
-        self._turn.cause = cause
+        """Run the turn from the rescue node; what is left of a walk that did not close is given up."""
+        left, self._turn = self._turn, replace(self._turn, cause=cause)
+        left.given_up = True
         return walk(self._lane, self._turn, self._kit, start=self._lane.rescue)
 
 

@@ -6,7 +6,8 @@
    A closing step that can fail replaces the ending itself, and bounds itself below the five seconds. A
    decision that raises is a fault of the program and always leaves the walk.
 3. When the lane has run out the engine says the ending. Cancellation leaves the walk wherever it comes.
-4. A STEP event follows every step but the closing ones: the step that stores the ending waits until all that
+4. A walk that was given up, because it did not end when it was cancelled, goes no further than its step.
+5. A STEP event follows every step but the closing ones: the step that stores the ending waits until all that
    was said is acknowledged, so nothing but the ending may be said after it.
 """
 
@@ -42,7 +43,7 @@ async def walk(
     step: Step | None = start or lane.start
     until: float | None = None  # when closing must be over, on the loop's clock
     with journey(lane, state) as context:
-        while step is not None:
+        while step is not None and not state.given_up:
             if until is None and state.ending is not None:
                 until = asyncio.get_running_loop().time() + CLOSING_SECONDS
             with Visit(lane, step, state, context, closing=until is not None) as visit:

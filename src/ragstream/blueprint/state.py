@@ -17,6 +17,7 @@ class State:
     request_id: str
     include_steps: bool = False  # whether STEP events are said
     ending: StreamEvent | None = None  # the terminal event, once it is decided
+    given_up: bool = False  # the walk goes no further: another one has taken over
     notes: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def note(self, **attributes: Any) -> None:

@@ -69,7 +69,7 @@ class Service:
         self.log = parts.log
         self.library = parts.library
         self.turns = parts.stores.turns
-        self.supervisor = Supervisor(parts.log, parts.metrics, deadline=parts.deadline)
+        self.supervisor = Supervisor(parts.log, parts.metrics, parts.delivery, deadline=parts.deadline)
         self._answerer = LaneAnswerer(drawn.lane("answer"), kit, options=parts.provider_options)
         self._settler = Settler(parts.log, self.turns, self._answerer, self.supervisor)
         self._parts = parts

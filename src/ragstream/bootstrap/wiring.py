@@ -230,6 +230,12 @@ def _delivery(settings: Settings) -> DeliverySettings:
         body_deadline=settings.body_deadline,
         max_body=settings.max_body_bytes,
         compression=settings.compression == "gzip",
+        max_answers=settings.max_answers,
+        max_answers_per_owner=None if settings.local else settings.max_answers_per_owner,
+        max_readers=settings.max_readers,
+        max_readers_per_stream=settings.max_readers_per_stream,
+        patience=settings.patience,
+        rotate_after=settings.rotate_after,
         headers=settings.headers,
     )
 

@@ -39,7 +39,7 @@ class AnswerRun(Protocol):
         ...
 
     def rescue(self, cause: BaseException) -> AsyncGenerator[StreamEvent, None]:
-        """Run the same turn from its lane's rescue node, after ``events`` was closed or its process died."""
+        """Run the turn from its lane's rescue node: ``events`` was closed or left, or its process died."""
         ...
 
 

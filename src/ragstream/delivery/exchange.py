@@ -56,6 +56,11 @@ class Exchange(State):
         return Request(self.scope)
 
     @property
+    def began(self) -> bool:
+        """Whether this request began the answer that it reads."""
+        return self.run is not None and self.run.question.stream_id == self.stream_id
+
+    @property
     def streaming(self) -> bool:
         """Whether the reader wants a stream, not the whole."""
         return self.asked is not None and self.asked.streaming

@@ -81,9 +81,13 @@ class Reader:
             StoreError: the log failed; everything before was written.
         """
         async with aclosing(frames):
-            await race(
-                self._write_all(frames, may_refuse=may_refuse), self._pulse(), until_left(self._receive)
-            )
+            try:
+                await race(
+                    self._write_all(frames, may_refuse=may_refuse), self._pulse(), until_left(self._receive)
+                )
+            except ReaderLeft:
+                if self.sent_away is None:  # else the server may have told us of the end that we made
+                    raise
 
     async def finish(self, data: bytes) -> None:
         """Write the last bytes and end the response.

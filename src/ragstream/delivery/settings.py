@@ -18,4 +18,10 @@ class DeliverySettings:
     body_deadline: float = 30.0  # a request body must have arrived by then
     max_body: int = 1 << 20  # bytes of a request body
     compression: bool = False  # gzip, flushed at every event, where the client accepts it
+    max_answers: int = 1000  # under way in this process
+    max_answers_per_owner: int | None = None  # None: as many as the process may have
+    max_readers: int = 20_000  # in this process
+    max_readers_per_stream: int = 5000
+    patience: float | None = None  # for so long an answer goes on that its readers left; None: to its end
+    rotate_after: float | None = None  # readers that can resume are sent away by then; None: never
     headers: tuple[tuple[str, str], ...] = ()  # further headers of every streamed response

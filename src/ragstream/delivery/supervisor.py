@@ -1,100 +1,41 @@
 """The supervisor: the one consumer of every answer's generator.
 
-A producer is a task of the supervisor, not of a request: it outlives its readers. Its rules:
-
-1. An event is appended to the log and applied to the answer, and only then is the next one pulled.
-2. A stop, a deadline or a fault ends the generator; the same turn then runs from its lane's rescue node in
-   a fresh task, which nothing cancels. So a stopped answer is ended, stored and counted like any other.
-3. Once the ending is decided, a stop changes nothing.
+A producer is a task of the supervisor, not of a request: it outlives its readers. It is stopped by a word, by
+its deadline or, where the settings say so, because its readers left; and it is drained at shutdown.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from time import perf_counter
 
 from ragstream.delivery.base import AnswerRun
+from ragstream.delivery.producer import UNWINDING, Producer
 from ragstream.delivery.readers import Place, Readers
+from ragstream.delivery.settings import DeliverySettings
 from ragstream.errors import (
     AnswerStopped,
     ErrorCode,
     LeaseLost,
     LimitExceeded,
     ProducerDied,
-    ProgrammingError,
     StoreError,
+    TooManyRequests,
     Unavailable,
 )
-from ragstream.events import EventError, EventType, StreamEvent, advance
+from ragstream.events import EventError, EventType, StreamEvent
 from ragstream.streamlog.base import StreamLog, Writer
 from ragstream.telemetry import Metrics, get_logger
 
 __all__ = ["Supervisor"]
 
 _log = get_logger(__name__)
-_DELTAS = frozenset({EventType.TEXT_DELTA, EventType.REASONING_DELTA, EventType.TOOL_CALL_DELTA})
 _FAULT_SECONDS = 5.0  # for so long after a failure the log is held to be failing
-_CLOSING = 6.0  # seconds for a lane's closing steps, which bound themselves to five
-
-
-class _Producer:
-    """One answer under way."""
-
-    def __init__(
-        self, run: AnswerRun, generator: AsyncGenerator[StreamEvent, None], metrics: Metrics
-    ) -> None:
-        self.run = run
-        self.generator = generator
-        self.readers = 0
-        self.unread = 0  # deltas that came while nobody was reading
-        self._observe_gap = metrics.token_gap.observe
-        self._last_delta: float | None = None
-        self.cause: BaseException | None = None
-        self.pulling: asyncio.Task[None] | None = None
-        self.writer: Writer
-
-    def end(self, cause: BaseException) -> None:
-        """End the generator for this cause, unless the ending is decided or another cause was first."""
-        if self.cause is None and self.run.ending is None:
-            self.cause = cause
-            if self.pulling is not None:
-                self.pulling.cancel()
-
-    async def produce(self) -> None:
-        """Pull to the end, or to a cause; then rescue."""
-        if self.cause is None:
-            await self._pull_until_cause()
-        if self.run.answer.ending is None:
-            cause = self.cause or ProgrammingError("the answer's generator ended without an ending")
-            await self._pull(self.run.rescue(cause))
-
-    async def _pull_until_cause(self) -> None:
-        self.pulling = asyncio.create_task(self._pull(self.generator))
-        await asyncio.wait({self.pulling})
-        if self.cause is None and not self.pulling.cancelled():
-            self.cause = self.pulling.exception()
-
-    async def _pull(self, generator: AsyncGenerator[StreamEvent, None]) -> None:
-        writer, answer = self.writer, self.run.answer
-        async with aclosing(generator):
-            async for event in generator:
-                advance(answer.phase, event.type)  # what is illegal is not logged, and what is not logged
-                writer.append(event)  # is not part of the answer
-                answer.apply(event)
-                if event.type in _DELTAS:
-                    self._measure()
-                await writer.room()
-        await writer.flush()
-
-    def _measure(self) -> None:
-        now = perf_counter()
-        if self._last_delta is not None:
-            self._observe_gap(now - self._last_delta)
-        self._last_delta = now
-        if not self.readers:
-            self.unread += 1
+_CLOSING = UNWINDING + 6.0  # seconds for a generator's clean-up, and a lane's closing steps: five
+_AGAIN = 2.0  # seconds after which whoever was refused may try again
 
 
 class Supervisor:
@@ -103,20 +44,27 @@ class Supervisor:
     Args:
         log: where the events go.
         metrics: where answers under way, stopped and settled ones are counted.
+        settings: how many answers and readers there may be, and what happens when readers leave.
         deadline: seconds that one answer may take in all.
-        max_producers: answers under way at once; one more is refused as Unavailable.
     """
 
     def __init__(
-        self, log: StreamLog, metrics: Metrics, *, deadline: float = 600.0, max_producers: int = 1000
+        self,
+        log: StreamLog,
+        metrics: Metrics,
+        settings: DeliverySettings | None = None,
+        *,
+        deadline: float = 600.0,
     ) -> None:
         self._log = log
         self._metrics = metrics
+        self._settings = settings or DeliverySettings()
         self._deadline = deadline
-        self._max_producers = max_producers
-        self._producers: dict[str, _Producer] = {}
-        self.readers = Readers(metrics)
+        self.readers = Readers(log, metrics, self._settings)
+        self._producers: dict[str, Producer] = {}
+        self._owners: Counter[str] = Counter()  # answers under way
         self._tasks: set[asyncio.Task[None]] = set()
+        self._left_behind: set[asyncio.Task[None]] = set()  # the loop itself would forget them
         self._draining = False
         self.claiming = asyncio.Lock()  # held from the claim of an idempotency key until its log is open
         self._log_failed_at = float("-inf")
@@ -135,23 +83,20 @@ class Supervisor:
         """Claim the stream id and begin to pull ``generator``, which must not have begun.
 
         Raises:
-            Unavailable: shutting down, or too many answers under way.
+            Unavailable: shutting down, or too many answers under way or readers here.
+            TooManyRequests: too many answers under way of this owner.
             StreamExists: the stream id has been used.
             StoreError: the log cannot be opened.
         """
-        if self._draining:
-            raise Unavailable("The server is shutting down; ask again in a moment.", retry_after=2.0)
-        if self.live >= self._max_producers:
-            raise Unavailable("Too many answers are under way; ask again in a moment.", retry_after=2.0)
-        producer = _Producer(run, generator, self._metrics)
-        question = run.question
-        self._producers[question.stream_id] = producer
+        producer = Producer(run, generator, self._metrics)
+        self._admit(producer.owner)
+        self._enter(producer)
         try:
             producer.writer = await self._log.open(
-                question.stream_id, question.owner, stop=lambda by: producer.end(AnswerStopped(by))
+                producer.stream_id, producer.owner, stop=lambda by: producer.end(AnswerStopped(by))
             )
         except BaseException as fault:
-            del self._producers[question.stream_id]
+            self._leave(producer)
             if isinstance(fault, StoreError):
                 self._log_failed_at = perf_counter()
             raise
@@ -164,10 +109,10 @@ class Supervisor:
             StoreError: the log did not take the ending.
         """
         cause = ProducerDied("The process that wrote this answer ended.")
-        producer = _Producer(run, run.rescue(cause), self._metrics)
+        producer = Producer(run, run.rescue(cause), self._metrics)
         producer.writer = writer
         run.attach(writer)
-        self._producers[run.question.stream_id] = producer
+        self._enter(producer)
         await self._finish(producer)
         if run.answer.ending is None:
             raise StoreError("The stream log does not take the ending of an answer.")
@@ -181,10 +126,10 @@ class Supervisor:
         return producer is not None
 
     @contextmanager
-    def reading(self, stream_id: str, *, resumable: bool = False) -> Iterator[Place]:
-        """Give a reader its place for as long as the block lasts; ``resumable`` ones may be sent away."""
+    def reading(self, stream_id: str, *, resumable: bool = False, asked: bool = False) -> Iterator[Place]:
+        """Give a reader its place for as long as the block lasts; see ``Readers.reading``."""
         producer = self._producers.get(stream_id)
-        with self.readers.reading(stream_id, resumable=resumable) as place:
+        with self.readers.reading(stream_id, resumable=resumable, asked=asked) as place:
             if producer is None:
                 yield place
                 return
@@ -203,14 +148,45 @@ class Supervisor:
             producer.end(ProducerDied("The server shut down before the answer was whole."))
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_CLOSING)
+        self.readers.close()
 
-    def _supervise(self, producer: _Producer) -> None:
+    def _admit(self, owner: str) -> None:
+        settings = self._settings
+        if self._draining:
+            raise Unavailable("The server is shutting down; ask again in a moment.", retry_after=_AGAIN)
+        if self.live >= settings.max_answers:
+            raise Unavailable(
+                f"The server has as many answers under way as it may ({settings.max_answers}); "
+                "ask again in a moment.",
+                retry_after=_AGAIN,
+                code="server_answers_limit",
+            )
+        most = settings.max_answers_per_owner
+        if most is not None and self._owners[owner] >= most:
+            raise TooManyRequests(
+                f"You have as many answers under way as you may ({most}): wait for one to end, or stop one.",
+                retry_after=_AGAIN,
+                code="owner_answers_limit",
+            )
+        self.readers.require_room()
+
+    def _enter(self, producer: Producer) -> None:
+        self._producers[producer.stream_id] = producer
+        self._owners[producer.owner] += 1
+
+    def _leave(self, producer: Producer) -> None:
+        if self._producers.pop(producer.stream_id, None) is not None:
+            self._owners[producer.owner] -= 1
+            if not self._owners[producer.owner]:
+                del self._owners[producer.owner]
+
+    def _supervise(self, producer: Producer) -> None:
         producer.run.attach(producer.writer)
-        task = asyncio.create_task(self._finish(producer), name=f"answer {producer.run.question.stream_id}")
+        task = asyncio.create_task(self._finish(producer), name=f"answer {producer.stream_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _finish(self, producer: _Producer) -> None:
+    async def _finish(self, producer: Producer) -> None:
         alarm = asyncio.get_running_loop().call_later(
             self._deadline,
             producer.end,
@@ -224,21 +200,29 @@ class Supervisor:
         except StoreError as fault:  # the log is closed to us: its readers are told by their own reads
             if not isinstance(fault, LeaseLost):  # it was deleted, or is somebody else's now
                 self._log_failed_at = perf_counter()
-            _log.error("answer not logged", stream_id=producer.run.question.stream_id, code=fault.code)
+            _log.error("answer not logged", stream_id=producer.stream_id, code=fault.code)
         except Exception:  # noqa: BLE001 - the last boundary of an answer: even the rescue failed
-            _log.exception("answer lost its lane", stream_id=producer.run.question.stream_id)
+            _log.exception("answer lost its lane", stream_id=producer.stream_id)
             await _say_internal_error(producer)
         finally:
             alarm.cancel()
             self._metrics.producers.dec()
             self._metrics.unread_tokens.inc(producer.unread)
             if isinstance(producer.cause, AnswerStopped):
-                self._metrics.cancels.inc()
-            self._producers.pop(producer.run.question.stream_id, None)
+                self._metrics.cancelled(by=producer.cause.by)
+            self._leave(producer)
+            if producer.left_behind is not None:
+                self._left_behind.add(producer.left_behind)
+                producer.left_behind.add_done_callback(self._forget)
             await producer.writer.close()
 
+    def _forget(self, left_behind: asyncio.Task[None]) -> None:
+        self._left_behind.discard(left_behind)
+        if not left_behind.cancelled():
+            left_behind.exception()  # of no interest to anybody: the answer has ended without it
 
-async def _say_internal_error(producer: _Producer) -> None:
+
+async def _say_internal_error(producer: Producer) -> None:
     """End a log whose lane and rescue both failed, so that its readers do not wait."""
     if producer.run.answer.ending is None:
         error = EventError(code=ErrorCode.INTERNAL, message="The answer failed inside the server.")

@@ -29,6 +29,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "features": parsing.parse_features,
     "headers": parsing.parse_headers,
     "openai_api_key": parsing.check_key,
+    "on_disconnect": parsing.check_policy,
     "openai_base_url": parsing.check_url,
     "provider_options": parsing.parse_names,
     "providers": parse_providers,
@@ -269,6 +270,55 @@ class Settings(BaseSettings):
         "Further headers of every streamed response.",
     )
 
+    on_disconnect: str = _setting(
+        "Streams",
+        "continue",
+        "continue, cancel, or grace=SECONDS such as grace=60",
+        "What becomes of an answer when its last reader leaves: it goes on, is stopped at once, or is "
+        "stopped unless somebody reads it again within so many seconds. Whoever was let go or sent away by "
+        "the server has 30 seconds at least.",
+    )
+    rotate_after: float | None = _setting(
+        "Streams",
+        None,
+        "a number from 1 to 86400",
+        "Seconds after which a native stream is ended in good order, at the latest, for its reader to come "
+        "back: set it below the time that a proxy allows one response in all. Without it, streams stay.",
+        ge=1,
+        le=86_400,
+    )
+
+    max_answers: int = _setting(
+        "Limits",
+        1000,
+        "a whole number from 1",
+        "Answers under way in one process; one more is refused with 503 and `server_answers_limit`.",
+        ge=1,
+    )
+    max_answers_per_owner: int = _setting(
+        "Limits",
+        250,
+        "a whole number from 1",
+        "Answers that one name of `RAGSTREAM_API_KEYS` may have under way in one process; one more is "
+        "refused with 429 and `owner_answers_limit`. Without keys there are no names, and no such limit.",
+        ge=1,
+    )
+    max_readers: int = _setting(
+        "Limits",
+        20_000,
+        "a whole number from 1",
+        "Readers of answers in one process; one more is refused with 503 and `server_readers_limit`. Each "
+        "needs a file descriptor (`ulimit -n`).",
+        ge=1,
+    )
+    max_readers_per_stream: int = _setting(
+        "Limits",
+        5000,
+        "a whole number from 1",
+        "Readers of one answer in one process; one more is refused with 429 and `stream_readers_limit`.",
+        ge=1,
+    )
+
     stream_log: Literal["memory", "sqlite"] = _setting(
         "Storage",
         "sqlite",
@@ -333,6 +383,11 @@ class Settings(BaseSettings):
     def has_model(self) -> bool:
         """Whether a model writes the answers."""
         return bool(self.model or self.providers)
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds for which an answer goes on that its readers left; None: to its end."""
+        return parsing.patience(self.on_disconnect)
 
     @property
     def prompt(self) -> str:

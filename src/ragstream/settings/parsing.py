@@ -17,6 +17,7 @@ __all__ = [
     "ON_AT_FIRST",
     "check_database",
     "check_key",
+    "check_policy",
     "check_url",
     "parse_features",
     "parse_headers",
@@ -26,6 +27,7 @@ __all__ = [
     "parse_lines",
     "parse_names",
     "parse_origins",
+    "patience",
 ]
 
 FEATURES = {  # what may be switched, and what it does
@@ -81,6 +83,23 @@ def check_database(url: str) -> str:
     if kind not in ("sqlite", "postgresql", "postgres") or not rest.strip("/"):
         raise ValueError("it is not the URL of an SQLite or PostgreSQL database")
     return url
+
+
+def check_policy(text: str) -> str:
+    """Return the policy for answers that their readers left, in lower case, if it is one."""
+    policy = "".join(text.lower().split())
+    patience(policy)
+    return policy
+
+
+def patience(policy: str) -> float | None:
+    """Return the seconds for which an answer goes on that its readers left; None: to its end."""
+    kind, _, seconds = policy.partition("=")
+    if policy in ("continue", "cancel"):
+        return None if policy == "continue" else 0.0
+    if kind != "grace" or not re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,3})?", seconds):
+        raise ValueError(f"{policy[:40]!r} is none")
+    return float(seconds)
 
 
 def parse_keys(text: str) -> tuple[tuple[str, SecretStr], ...]:

@@ -55,7 +55,9 @@ class Metrics:
         self.departures = self._counter(
             "departures", "Readers sent away, with word when to come back, by why", "reason"
         )
-        self.cancels = self._counter("cancels", "Answers stopped by somebody's word")
+        self._cancels = self._counter(
+            "cancels", "Answers stopped: by somebody's word, or because their readers left", "cause"
+        )
         self.settled = self._counter("settled_answers", "Answers ended after their process had died")
         self.events = self._counter("events_logged", "Events acknowledged by the stream log")
         self.unread_tokens = self._counter("unread_tokens", "Deltas generated while nobody was reading")
@@ -84,6 +86,10 @@ class Metrics:
             self._tokens.labels(model, kind).inc(getattr(usage, f"{kind}_tokens"))
         if usage.cost is not None:
             self._cost.labels(model).inc(usage.cost)
+
+    def cancelled(self, *, by: str) -> None:
+        """Count an answer that was stopped; who did it has no label, for there may be many."""
+        self._cancels.labels("disconnect" if by == "disconnect" else "request").inc()
 
     def step(self, step_id: str) -> tuple[Callable[[float], None], Callable[[str], None]]:
         """Return what takes the step's durations, in seconds, and what takes the codes of its failures."""

@@ -55,7 +55,7 @@ def test_what_happens_at_every_token_needs_no_label(metrics: Metrics) -> None:
     metrics.readers.dec()
     metrics.events.inc(25)
     metrics.unread_tokens.inc()
-    for counter in (metrics.resumes, metrics.evictions, metrics.cancels, metrics.settled):
+    for counter in (metrics.resumes, metrics.evictions, metrics.settled):
         counter.inc()
     metrics.first_byte.observe(0.2)
     metrics.token_gap.observe(0.02)
@@ -64,7 +64,7 @@ def test_what_happens_at_every_token_needs_no_label(metrics: Metrics) -> None:
     assert values["ragstream_readers",] == 1
     assert values["ragstream_events_logged_total",] == 25
     assert values["ragstream_unread_tokens_total",] == 1
-    for name in ("resumes", "evictions", "cancels", "settled_answers"):
+    for name in ("resumes", "evictions", "settled_answers"):
         assert values[f"ragstream_{name}_total",] == 1
     assert values["ragstream_first_byte_seconds_sum",] == 0.2
     assert values["ragstream_token_gap_seconds_count",] == 1
@@ -80,6 +80,14 @@ def test_an_answer_is_counted_with_what_it_used(metrics: Metrics) -> None:
     tokens = {name[1]: value for name, value in values.items() if name[0] == "ragstream_tokens_total"}
     assert tokens == {"prompt": 9, "completion": 2, "cached": 3, "reasoning": 0}
     assert values["ragstream_cost_total", "m"] == 0.25
+
+
+def test_who_stops_answers_has_no_series_of_their_own(metrics: Metrics) -> None:
+    for by in ("ann", "bob", "disconnect"):
+        metrics.cancelled(by=by)
+    values = _values(metrics)
+    assert values["ragstream_cancels_total", "request"] == 2
+    assert values["ragstream_cancels_total", "disconnect"] == 1
 
 
 def test_models_named_by_requests_do_not_fill_the_memory(metrics: Metrics) -> None:
@@ -101,5 +109,5 @@ def test_steps_are_timed_and_their_failures_counted(metrics: Metrics) -> None:
 
 def test_two_of_them_do_not_meet() -> None:
     first, second = Metrics(), Metrics()
-    first.cancels.inc()
-    assert _values(second)["ragstream_cancels_total",] == 0
+    first.resumes.inc()
+    assert _values(second)["ragstream_resumes_total",] == 0

@@ -30,7 +30,7 @@ async def collect_answer(exchange: Exchange, kit: DeliveryKit) -> None:
         return
     whole = exchange.asked.dialect.whole()
     until = None if exchange.asked.wait else await _so_far(exchange, kit)
-    with kit.supervisor.reading(exchange.stream_id):
+    with kit.supervisor.reading(exchange.stream_id, asked=exchange.began):
         await race(_apply_all(exchange.records, whole, until), until_left(exchange.receive))
     exchange.collected, answer = whole, whole.answer
     exchange.note(events=answer.seq, ending=answer.ending and answer.ending.type)

@@ -35,7 +35,8 @@ async def send_chunks(exchange: Exchange, kit: DeliveryKit) -> None:
     """
     if exchange.reply is None:
         resumable = exchange.setup is not None and exchange.setup.projection.resumable
-        with kit.supervisor.reading(exchange.stream_id, resumable=resumable) as place:
+        reading = kit.supervisor.reading(exchange.stream_id, resumable=resumable, asked=exchange.began)
+        with reading as place:
             await _stream(exchange, kit, place)
     if exchange.reply is not None:
         if exchange.stream_id:

@@ -1,0 +1,115 @@
+"""A producer: one answer being pulled, event by event, into its log.
+
+1. An event is appended to the log and applied to the answer, and only then is the next one pulled.
+2. A stop, a deadline or a fault ends the generator; the same turn then runs from its lane's rescue node in
+   a fresh task, which nothing cancels. So a stopped answer is ended, stored and counted like any other.
+3. Once the ending is decided, a stop changes nothing.
+4. A generator that does not end when it is told to is left behind: what it still says goes nowhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from time import perf_counter
+
+from ragstream.delivery.base import AnswerRun
+from ragstream.errors import ProgrammingError
+from ragstream.events import EventType, StreamEvent, advance
+from ragstream.streamlog.base import Writer
+from ragstream.telemetry import Metrics, get_logger
+
+__all__ = ["UNWINDING", "Producer"]
+
+UNWINDING = 3.0  # seconds that a generator has for its own clean-up, once it was told to end
+
+_log = get_logger(__name__)
+_DELTAS = frozenset({EventType.TEXT_DELTA, EventType.REASONING_DELTA, EventType.TOOL_CALL_DELTA})
+
+
+class Producer:
+    """One answer under way."""
+
+    def __init__(
+        self, run: AnswerRun, generator: AsyncGenerator[StreamEvent, None], metrics: Metrics
+    ) -> None:
+        self.run = run
+        self.generator = generator
+        self.readers = 0  # in this process
+        self.unread = 0  # deltas that came while nobody was reading
+        self.cause: BaseException | None = None  # why the generator was ended
+        self.left_behind: asyncio.Task[None] | None = None  # a pull that did not end when it was told to
+        self.writer: Writer
+        self._observe_gap = metrics.token_gap.observe
+        self._last_delta: float | None = None
+        self._pulling: asyncio.Task[None] | None = None
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._abandoned: AsyncGenerator[StreamEvent, None] | None = None
+
+    @property
+    def stream_id(self) -> str:
+        """The answer's stream."""
+        return self.run.question.stream_id
+
+    @property
+    def owner(self) -> str:
+        """Whose question it answers."""
+        return self.run.question.owner
+
+    def end(self, cause: BaseException) -> None:
+        """End the generator for this cause, unless the ending is decided or another cause was first."""
+        if self.cause is None and self.run.ending is None:
+            self.cause = cause
+            self._ended.set_result(None)
+            if self._pulling is not None:
+                self._pulling.cancel()
+
+    async def produce(self) -> None:
+        """Pull to the end, or to a cause; then rescue."""
+        if self.cause is None:
+            await self._pull_until_cause()
+        if self.run.answer.ending is None:
+            cause = self.cause or ProgrammingError("the answer's generator ended without an ending")
+            await self._pull(self.run.rescue(cause))
+
+    async def _pull_until_cause(self) -> None:
+        self._pulling = pulling = asyncio.create_task(self._pull(self.generator))
+        await asyncio.wait({pulling, self._ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not pulling.done():
+            await asyncio.wait({pulling}, timeout=UNWINDING)
+        if not pulling.done():
+            self._leave_behind(pulling)
+        elif self.cause is None and not pulling.cancelled():
+            self.cause = pulling.exception()
+
+    def _leave_behind(self, pulling: asyncio.Task[None]) -> None:
+        self._abandoned = self.generator
+        self.left_behind = pulling
+        _log.warning(
+            "generator does not end: it swallows its cancellation, or hangs in a finally",
+            stream_id=self.stream_id,
+            seconds=UNWINDING,
+        )
+
+    async def _pull(self, generator: AsyncGenerator[StreamEvent, None]) -> None:
+        writer, answer = self.writer, self.run.answer
+        async with aclosing(generator):
+            async for event in generator:
+                if generator is self._abandoned:
+                    return
+                advance(answer.phase, event.type)  # what is illegal is not logged, and what is not logged
+                writer.append(event)  # is not part of the answer
+                answer.apply(event)
+                if event.type in _DELTAS:
+                    self._measure()
+                await writer.room()
+        await writer.flush()
+
+    def _measure(self) -> None:
+        now = perf_counter()
+        if self._last_delta is not None:
+            self._observe_gap(now - self._last_delta)
+        self._last_delta = now
+        if not self.readers:
+            self.unread += 1
