@@ -11,10 +11,12 @@
     │   ├── CursorAhead · Conflict                                               409
     │   ├── CursorExpired                                                        410
     │   ├── BodyTooLarge                                                         413
+    │   ├── URLTooLong                                                           414
     │   ├── UnsupportedMediaType · TypeMismatch                                  415
     │   ├── BadHost                                                              421
     │   ├── InvalidField · IdempotencyMismatch · DocumentRejected                422
-    │   └── TooManyRequests                                                      429
+    │   ├── TooManyRequests                                                      429
+    │   └── HeadersTooLarge                                                      431
     ├── ReaderError                     the reader's line: the answer goes on without it
     │   ├── ReaderLeft
     │   └── ReaderEvicted
@@ -62,6 +64,7 @@ __all__ = [
     "CursorExpired",
     "DocumentRejected",
     "ErrorCode",
+    "HeadersTooLarge",
     "IdempotencyMismatch",
     "IllegalEvent",
     "InvalidField",
@@ -87,6 +90,7 @@ __all__ = [
     "StreamExists",
     "TooManyRequests",
     "TypeMismatch",
+    "URLTooLong",
     "Unauthorized",
     "Unavailable",
     "UnsupportedMediaType",
@@ -231,6 +235,13 @@ class BodyTooLarge(RequestError):
     status = 413
 
 
+class URLTooLong(RequestError):
+    """Path and query are longer than the limit, which the message names."""
+
+    code = "url_too_long"
+    status = 414
+
+
 class UnsupportedMediaType(RequestError):
     """The body's type or encoding is not one that this route reads."""
 
@@ -290,6 +301,13 @@ class TooManyRequests(RequestError):
         super().__init__(message)
         self.code = code
         self.retry_after = retry_after
+
+
+class HeadersTooLarge(RequestError):
+    """There are more headers, or larger ones, than the limit, which the message names."""
+
+    code = "headers_too_large"
+    status = 431
 
 
 class ReaderError(RagstreamError):

@@ -1,4 +1,4 @@
-"""What every request passes: its id, and the check of Host and Origin. Pure ASGI, so streams stay streams."""
+"""What every request passes: its id, and the check of its head. Pure ASGI, so streams stay streams."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ragstream.api.forms import told_error
-from ragstream.errors import RequestError
+from ragstream.errors import BadRequest, HeadersTooLarge, RequestError, URLTooLong
 
 __all__ = ["Guard", "RequestId", "request_id"]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_MOST_HEADERS = 100
+_HEADERS_SIZE = 32 * 1024  # bytes, names and values of all
+_URL_SIZE = 8 * 1024  # bytes, path and query
 
 
 def request_id(scope: Scope) -> str:
@@ -47,7 +50,7 @@ class RequestId:
 
 
 class Guard:
-    """Refuses a foreign Host (DNS rebinding) or Origin before anything else looks at the request."""
+    """Refuses a foreign Host (DNS rebinding) or Origin, and a head without measure, before all else."""
 
     def __init__(self, app: ASGIApp, *, check: Callable[[Headers], None]) -> None:
         self._app = app
@@ -56,8 +59,24 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             try:
+                _check_size(scope)
                 self._check(Headers(scope=scope))
             except RequestError as refusal:
-                await told_error(scope, refusal)(scope, receive, send)
+                reply = told_error(scope, refusal)
+                reply.headers["connection"] = "close"  # where its body ends is not to be trusted
+                await reply(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+def _check_size(scope: Scope) -> None:
+    headers = scope["headers"]
+    if len(headers) > _MOST_HEADERS:
+        raise HeadersTooLarge(f"The request has {len(headers)} headers; the limit is {_MOST_HEADERS}.")
+    if sum(len(name) + len(value) for name, value in headers) > _HEADERS_SIZE:
+        raise HeadersTooLarge(f"The headers are larger than the limit of {_HEADERS_SIZE} bytes.")
+    if len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"]) > _URL_SIZE:
+        raise URLTooLong(f"The URL is longer than the limit of {_URL_SIZE} bytes.")
+    names = [name for name, _ in headers]
+    if b"transfer-encoding" in names and b"content-length" in names:  # two ends: a way to smuggle requests
+        raise BadRequest("The body has a Content-Length and a Transfer-Encoding; send one of them.")
