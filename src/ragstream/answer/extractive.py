@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from ragstream.answer.sentences import Sentence, sentences
-from ragstream.answer.words import carried_over, content_words
+from ragstream.answer.words import carried_over, content_words, pointed_at
 from ragstream.events import EventType, Passage, StreamEvent, TextDelta
 from ragstream.knowledge import question_terms, terms
 from ragstream.llm.base import ChatRequest
@@ -27,7 +27,7 @@ __all__ = ["NOTHING", "ExtractiveAnswerer", "extract"]
 NOTHING = "The documents say nothing about this, as far as I can see. Try other words, or add a document."
 _MOST = 4  # sentences
 _GOOD = 0.7  # of the best score: what else is quoted
-_ENOUGH = 0.5  # of the question's weight: what the best passage must carry to be an answer
+_ENOUGH = 0.55  # of the question's weight: what the best passage must carry to be an answer
 _WORDS_AT_ONCE = 3
 _WHOLE = re.compile(r"(?!(?:It|This|That|These|They)\b)[^a-z].*[.!:\u3002\uff01\uff1a]\W*$", re.DOTALL)
 _GROUP = re.compile(rf"\s*(?:\S+\s*){{1,{_WORDS_AT_ONCE}}}")
@@ -42,7 +42,8 @@ class ExtractiveAnswerer:
     async def attempt(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
         """Quote what answers the last question, a few words at a time."""
         questions = [message.text for message in request.messages if message.role == "user"]
-        for group in _GROUP.findall(extract(carried_over(questions), request.passages)):
+        said = extract(carried_over(questions), request.passages, about=pointed_at(questions))
+        for group in _GROUP.findall(said):
             yield StreamEvent(type=EventType.TEXT_DELTA, text_delta=TextDelta(content=group))
             await asyncio.sleep(0)  # other answers are being written in this loop, too
         yield StreamEvent(type=EventType.MESSAGE_COMPLETE, finish_reason="stop", model=self.model)
@@ -61,12 +62,18 @@ class _Candidate:
     length: int  # words
 
 
-def extract(question: str, passages: Sequence[Passage]) -> str:
-    """Return the sentences of the passages that answer the question, with ``[n]`` markers, or ``NOTHING``."""
+def extract(question: str, passages: Sequence[Passage], *, about: Sequence[str] = ()) -> str:
+    """Return the sentences of the passages that answer the question, with ``[n]`` markers, or ``NOTHING``.
+
+    ``about``: words that a follow-up points back to; what is quoted has to be about them.
+    """
     asked = question_terms(" ".join(content_words(question)) or question)
     candidates = [one for number, passage in enumerate(passages, 1) for one in _candidates(number, passage)]
     weights = _weights(asked, candidates)
-    if not _answerable(weights, candidates):
+    if about:
+        topic = _weights(question_terms(" ".join(about)), candidates)
+        candidates = [one for one in candidates if _has_enough(one.terms | one.around, topic)]
+    if not (candidates if about else _answerable(weights, candidates)):
         return NOTHING
     ranked = sorted(((_score(one, weights), one) for one in candidates), key=lambda pair: -pair[0])
     bar = _GOOD * ranked[0][0]
@@ -104,8 +111,12 @@ def _answerable(weights: Mapping[str, float], candidates: Sequence[_Candidate]) 
     by_passage: dict[int, set[str]] = {}
     for one in candidates:
         by_passage.setdefault(one.number, set()).update(one.terms, one.around)
-    most = max((_weight(found, weights) for found in by_passage.values()), default=0.0)
-    return most > 0 and most >= _ENOUGH * sum(weights.values())
+    return any(_has_enough(found, weights) for found in by_passage.values())
+
+
+def _has_enough(found: Collection[str], weights: Mapping[str, float]) -> bool:
+    weight = _weight(found, weights)
+    return weight > 0 and weight >= _ENOUGH * sum(weights.values())
 
 
 def _weight(found: Collection[str], weights: Mapping[str, float]) -> float:

@@ -20,6 +20,7 @@ _CELL = re.compile(r"(?<!\\)\|")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _RULE = re.compile(r"[\s|:+=*_-]*$")
 _SPACE = re.compile(r"\s+")
+_CODE_LINK = re.compile(r"\[(`[^`\[\]]{1,299}`)\]\([^()\s]{0,999}\)")
 _CODE_SPAN = re.compile(r"(?P<ticks>`+)(?P<code>.+?)(?P=ticks)(?!`)")
 _NOISE = (  # bounded, where a document could make the search for an end take long
     (re.compile(r"<(https?://[^<>\s]+)>"), r"\1"),
@@ -198,6 +199,7 @@ def _clean(text: str) -> str:
     """Return ``text`` without its mark-up; what stands between backticks is left alone."""
     pieces: list[str] = []
     at = 0
+    text = _CODE_LINK.sub(r"\1", text)
     for span in _CODE_SPAN.finditer(text):
         pieces += (_without_noise(text[at : span.start()]), span.group())
         at = span.end()

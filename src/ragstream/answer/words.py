@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-__all__ = ["carried_over", "content_words", "words"]
+__all__ = ["carried_over", "content_words", "pointed_at", "words"]
 
 _WORD = re.compile(r"\w+(?:['\u2019\-.]\w+)*")
 _HOW_MUCH = re.compile(r"\bhow (?:far|long|many|much|often)\b")
@@ -68,6 +68,14 @@ def carried_over(questions: Sequence[str]) -> str:
         topic |= dict.fromkeys(content_words(earlier))
         leaning = earlier
     return " ".join([question, *list(topic)[own:]])
+
+
+def pointed_at(questions: Sequence[str]) -> list[str]:
+    """Return the words of earlier questions that a "that" or "it" in the last one stands for; or none."""
+    if not questions or _POINTERS.isdisjoint(words(questions[-1])):
+        return []
+    own = set(content_words(questions[-1]))
+    return [word for word in content_words(carried_over(questions)) if word not in own]
 
 
 def _leans(question: str) -> bool:

@@ -104,6 +104,15 @@ def test_it_answers_from_real_pages(file: str, question: str, expected: str) -> 
     assert not re.search(r"\*\*|^#|\]\(", answer)
 
 
+def test_a_follow_up_is_answered_from_what_it_points_back_to() -> None:
+    theme = passage("# Themes\n\nYou change the theme with one click.", title="Themes")
+    port = passage("# Listening\n\nThe port is a setting, 8000 at first.", title="Listening")
+    asked = "And how do I change it? port"
+    assert "theme" in extract(asked, [theme, port])
+    assert extract(asked, [theme, port], about=["port"]) == "The port is a setting, 8000 at first. [2]"
+    assert extract(asked, [theme], about=["port"]) == NOTHING
+
+
 async def test_it_is_a_provider_that_streams_words() -> None:
     request = ChatRequest(
         messages=(

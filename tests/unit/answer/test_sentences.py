@@ -92,3 +92,8 @@ def test_nothing_gives_nothing() -> None:
     assert (
         sentences("") == sentences("\n# Only a heading\n\n---\n") == sentences("```\ncode alone\n```") == []
     )
+
+
+def test_a_link_around_code_leaves_the_code() -> None:
+    [sentence] = sentences("See [`serve`](cli.md#serve), not `[a](b)`.")
+    assert sentence.text == "See `serve`, not `[a](b)`."

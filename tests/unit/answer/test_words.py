@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ragstream.answer.words import carried_over, content_words
+from ragstream.answer.words import carried_over, content_words, pointed_at
 
 
 def test_content_words_are_what_a_question_is_about() -> None:
@@ -34,3 +34,20 @@ def test_content_words_are_what_a_question_is_about() -> None:
 )
 def test_a_question_that_leans_on_earlier_ones_takes_their_words(questions: list[str], search: str) -> None:
     assert carried_over(questions) == search
+
+
+@pytest.mark.parametrize(
+    ("questions", "about"),
+    [
+        ([], []),
+        (["How do I change that?"], []),
+        (["How long are logs kept?", "And how do I change that?"], ["logs", "kept"]),
+        (["How long are logs kept?", "And for Redis?"], []),  # may well be about Redis alone
+        (
+            ["How long are logs kept?", "Which keys does it show while a slow answer runs?"],
+            [],
+        ),  # stands on its own
+    ],
+)
+def test_what_a_question_points_back_to(questions: list[str], about: list[str]) -> None:
+    assert pointed_at(questions) == about
