@@ -106,10 +106,10 @@ def test_it_answers_from_real_pages(file: str, question: str, expected: str) -> 
 
 def test_a_follow_up_is_answered_from_what_it_points_back_to() -> None:
     theme = passage("# Themes\n\nYou change the theme with one click.", title="Themes")
-    port = passage("# Listening\n\nThe port is a setting, 8000 at first.", title="Listening")
+    port = passage("The port is 8000 at first. A port is a number. No port is free.", title="Listening")
     asked = "And how do I change it? port"
     assert "theme" in extract(asked, [theme, port])
-    assert extract(asked, [theme, port], about=["port"]) == "The port is a setting, 8000 at first. [2]"
+    assert extract(asked, [theme, port], about=["port"]).startswith("The port is 8000 at first.")
     assert extract(asked, [theme], about=["port"]) == NOTHING
 
 
