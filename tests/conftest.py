@@ -18,10 +18,11 @@ import socket
 import struct
 import subprocess
 import tempfile
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import hypothesis
 import pytest
@@ -267,3 +268,94 @@ def postgres() -> Iterator[PostgresServer]:
     yield server
     server.stop("immediate")
     shutil.rmtree(folder)
+
+
+class RedisServer:
+    """A Redis of its own, in a folder, on a free port of loopback; it can be killed, held up, brought back.
+
+    Args:
+        folder: where it keeps its files.
+        persistence: what it outlives: "always" and "everysec" are those of its append-only file.
+        options: further settings, such as ``maxmemory``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        persistence: Literal["always", "everysec", "none"] = "none",
+        options: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}"
+        self._log = folder / "redis.log"
+        kept = [] if persistence == "none" else ["--appendonly", "yes", "--appendfsync", persistence]
+        program = shutil.which("redis-server") or shutil.which("valkey-server") or "redis-server"
+        self._command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder)]
+        self._command += ["--save", "", "--loglevel", "warning", *kept]
+        for name, value in options:
+            self._command += [f"--{name}", value]
+        self.process: subprocess.Popen[bytes]
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        with self._log.open("ab") as said:
+            self.process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+        deadline = time.monotonic() + 20
+        while self.ask("PING") != "+PONG":
+            assert self.process.poll() is None, self._log.read_text()
+            assert time.monotonic() < deadline, self._log.read_text()
+            time.sleep(0.01)
+
+    def ask(self, *command: str) -> str:
+        """Send one command over a connection of its own; return the first line of the reply."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 5) as line:
+                line.sendall(b"".join(_bulk([f"*{len(command)}", *command])))
+                return line.makefile("rb").readline().decode().strip()
+        except OSError as fault:
+            return f"-{fault}"
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it as an accident would."""
+        self.process.kill()
+        self.process.wait(20)
+
+
+def _bulk(parts: list[str]) -> Iterator[bytes]:
+    head, *rest = parts
+    yield f"{head}\r\n".encode()
+    for part in rest:
+        yield f"${len(part.encode())}\r\n{part}\r\n".encode()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A running Redis for the tests marked ``redis``; each uses a prefix of its own."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def make_redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
+    """Return what starts a Redis of the test's own, to be killed, held up or filled."""
+    servers: list[RedisServer] = []
+
+    def make(**settings: Any) -> RedisServer:
+        servers.append(RedisServer(tmp_path / f"redis{len(servers)}", **settings))
+        servers[-1].start()
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        if server.process.poll() is None:
+            server.signal(signal.SIGCONT)
+            server.kill()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ragstream.llm import ScriptedProvider
+from ragstream.streamlog.redis import RedisLog
 
 EVENTS = 200
 CUTS = ("FIN", "RST", "half-close")
@@ -38,9 +39,11 @@ async def read_until(line: Any, count: int) -> list[bytes]:
     return blocks
 
 
-@pytest.mark.parametrize("backend", ["memory", "sqlite"])
+@pytest.mark.parametrize("backend", ["memory", "sqlite", pytest.param("redis", marks=pytest.mark.redis)])
 @pytest.mark.parametrize("cut", CUTS)
-async def test_drop_at_every_event(serve: Serve, tmp_path: Path, backend: str, cut: str) -> None:
+async def test_drop_at_every_event(
+    serve: Serve, tmp_path: Path, request: pytest.FixtureRequest, backend: str, cut: str
+) -> None:
     words = [f"w{number} " for number in range(EVENTS - 2)]
     gate = asyncio.Event()
 
@@ -48,8 +51,10 @@ async def test_drop_at_every_event(serve: Serve, tmp_path: Path, backend: str, c
         await gate.wait()
 
     provider = ScriptedProvider([*words[:100], 1.0, *words[100:]], pause=pause)
-    folder = tmp_path if backend == "sqlite" else None
-    async with serve(provider, folder=folder) as server:
+    folder, log = tmp_path if backend == "sqlite" else None, None
+    if backend == "redis":
+        log = RedisLog(request.getfixturevalue("redis_server").url, prefix=str(tmp_path))
+    async with serve(provider, folder=folder, log=log) as server:
         for dropped_after in range(EVENTS + 1):
             gate.clear()
             if dropped_after > 100:

@@ -7,7 +7,7 @@ that one transaction takes many. While a batch is under way the next one gathers
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from ragstream.errors import StoreError
 from ragstream.streamlog._live import LiveStream
@@ -24,11 +24,16 @@ class Committer:
     """Hands batches to a store and acknowledges them, in one task of the process.
 
     Args:
-        commit: stores a batch whole or raises, having stored nothing.
+        commit: stores a batch or raises; may return streams that it has refused, and told so.
         window: seconds that later events wait for others.
     """
 
-    def __init__(self, commit: Callable[[Sequence[Entry]], Awaitable[None]], *, window: float) -> None:
+    def __init__(
+        self,
+        commit: Callable[[Sequence[Entry]], Awaitable[Collection[LiveStream] | None]],
+        *,
+        window: float,
+    ) -> None:
         self._commit = commit
         self._window = window
         self._pending: list[Entry] = []
@@ -69,12 +74,13 @@ class Committer:
         batch, self._pending = self._pending[:_LARGEST], self._pending[_LARGEST:]
         self._urgent = bool(self._pending)  # what did not fit has waited enough
         try:
-            await self._commit(batch)
+            refused = await self._commit(batch)
         except Exception as fault:  # noqa: BLE001 - whatever a store raises, its streams must be told
             self._fail(batch, fault)
         else:
             for stream, record in batch:
-                stream.acknowledge(record)
+                if not refused or stream not in refused:
+                    stream.acknowledge(record)
 
     def _fail(self, batch: Sequence[Entry], cause: Exception) -> None:
         """Fail each stream of the batch for good, with all that it appended since: a log has no holes."""

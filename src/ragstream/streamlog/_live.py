@@ -119,6 +119,17 @@ class LiveStream:
         self.fault = fault
         self._wake()
 
+    def since(self, after: int) -> list[Record]:
+        """Return the records beyond ``after``, the unacknowledged ones included; not below ``base``."""
+        return self._records[after - self.base :]
+
+    def disown(self) -> None:
+        """Leave the log to another producer: what is not acknowledged was never said."""
+        self.producer = None
+        self.unacknowledged = 0
+        del self._records[self.acked - self.base :]
+        self._wake()
+
     def vanish(self) -> None:
         """Let nobody read or write any more: the log is deleted."""
         self.gone = True

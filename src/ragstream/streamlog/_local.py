@@ -8,15 +8,16 @@ weakly, so that deleting one reaches its readers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from typing import Protocol
 from weakref import WeakValueDictionary
 
 import msgspec
 
-from ragstream.errors import CursorAhead, LeaseLost, NotFound, StoreError
+from ragstream.errors import LeaseLost, NotFound, StoreError
 from ragstream.streamlog._live import LiveStream
-from ragstream.streamlog._writer import LocalWriter, Sink, repeated
+from ragstream.streamlog._reading import ReadableLog
+from ragstream.streamlog._writer import LocalWriter, Sink
 from ragstream.streamlog.base import LogStatus, Record
 from ragstream.telemetry import get_logger
 
@@ -67,7 +68,7 @@ class Store(Protocol):
         ...
 
 
-class LocalLog:
+class LocalLog(ReadableLog):
     """A StreamLog over a store of this process.
 
     Args:
@@ -121,31 +122,6 @@ class LocalLog:
         if stream.fault is None:
             return LocalWriter(stream, self._sink, max_bytes=self._max_bytes)
         return await self._adopt_failed(stream)
-
-    async def read(self, stream_id: str, after: int = 0) -> AsyncGenerator[tuple[Record, ...], None]:
-        """Yield batches of records up to the terminal one; see ``base.StreamLog``."""
-        stream = await self._find(stream_id)
-        if stream is None:
-            raise NotFound("There is no such stream.")
-        if after > stream.acked:
-            raise CursorAhead(f"The cursor is {after}, but the log ends at {stream.acked}.")
-        cursor = after
-        while True:
-            if cursor < stream.base:
-                batch = await self._store.page(stream, cursor)
-            else:
-                batch = stream.tail(cursor)
-            if stream.gone or (not batch and cursor < stream.base):
-                raise NotFound("This stream was deleted.")
-            if batch:
-                cursor = batch[-1].seq
-                yield batch
-            elif stream.ended:
-                return
-            elif stream.fault is not None:
-                raise repeated(stream.fault) from stream.fault
-            else:
-                await stream.changed()
 
     async def status(self, stream_id: str) -> LogStatus | None:
         """Return where the log stands, or None if it is not there."""
@@ -218,6 +194,12 @@ class LocalLog:
             if stream is None and stored is not None and stored.last_type is not None:
                 stream = self._ended[stream_id] = self._stream(stored)
         return stream
+
+    async def _to_read(self, stream_id: str, after: int) -> LiveStream | None:  # noqa: ARG002
+        return await self._find(stream_id)
+
+    async def _stored(self, stream: LiveStream, after: int) -> tuple[Record, ...]:
+        return await self._store.page(stream, after)
 
     def _stream(self, stored: Stored) -> LiveStream:
         return LiveStream(

@@ -1,0 +1,49 @@
+"""Reading a log: from memory where the reader keeps up, from the store where it is further behind."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+from ragstream.errors import CursorAhead, NotFound
+from ragstream.streamlog._live import LiveStream
+from ragstream.streamlog._writer import repeated
+from ragstream.streamlog.base import Record
+
+__all__ = ["ReadableLog"]
+
+
+class ReadableLog:
+    """What all our logs read alike, given where a log is and what the store has of it."""
+
+    async def read(self, stream_id: str, after: int = 0) -> AsyncGenerator[tuple[Record, ...], None]:
+        """Yield batches of records up to the terminal one; see ``base.StreamLog``."""
+        stream = await self._to_read(stream_id, after)
+        if stream is None:
+            raise NotFound("There is no such stream.")
+        if after > stream.acked:
+            raise CursorAhead(f"The cursor is {after}, but the log ends at {stream.acked}.")
+        cursor = after
+        while True:
+            if cursor < stream.base:
+                batch = await self._stored(stream, cursor)
+            else:
+                batch = stream.tail(cursor)
+            if stream.gone or (not batch and cursor < stream.base):
+                raise NotFound("This stream was deleted.")
+            if batch:
+                cursor = batch[-1].seq
+                yield batch
+            elif stream.ended:
+                return
+            elif stream.fault is not None:
+                raise repeated(stream.fault) from stream.fault
+            else:
+                await stream.changed()
+
+    async def _to_read(self, stream_id: str, after: int) -> LiveStream | None:
+        """Return the log, up to ``after`` at least if it reaches so far."""
+        raise NotImplementedError
+
+    async def _stored(self, stream: LiveStream, after: int) -> tuple[Record, ...]:
+        """Return the next stored records beyond ``after``, as many as fit in one page."""
+        raise NotImplementedError
