@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from ragstream.api import errors, openapi, page
 from ragstream.api.middleware import Guard, RequestId
 from ragstream.api.parts import ApiParts
-from ragstream.api.routes import chat, completions, documents, service, sessions, streams
+from ragstream.api.routes import chat, completions, documents, responses, service, sessions, streams
 
 __all__ = ["create_app"]
 
@@ -32,6 +32,7 @@ _OPENAI_HEADERS = (
 _ROUTERS = (
     chat.router,
     completions.router,
+    responses.router,
     streams.router,
     sessions.router,
     documents.router,

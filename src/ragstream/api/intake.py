@@ -5,16 +5,25 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from ragstream.api.json_body import parse_json
-from ragstream.api.schemas import ChatRequest, CompletionRequest, parse
+from ragstream.api.schemas import ChatRequest, CompletionRequest, ResponseRequest, parse
 from ragstream.delivery.base import Follow, Inquiry
 from ragstream.delivery.protocols import DIALECTS
 from ragstream.delivery.protocols.base import Dialect
 from ragstream.delivery.protocols.chat import ChatDialect
 from ragstream.delivery.protocols.native import NativeDialect
+from ragstream.delivery.protocols.responses import ResponsesDialect
 from ragstream.delivery.setup import admits, require_event_stream
 from ragstream.errors import BadCursor, InvalidField
 
-__all__ = ["ChatIntake", "CompletionIntake", "FollowIntake", "cursor", "dialect_of"]
+__all__ = [
+    "ChatIntake",
+    "CompletionIntake",
+    "FollowIntake",
+    "ResponseIntake",
+    "RetrieveIntake",
+    "cursor",
+    "dialect_of",
+]
 
 _CURSOR_DIGITS = 15
 
@@ -66,6 +75,52 @@ class CompletionIntake:
         return parse(CompletionRequest, parse_json(body)).inquiry()
 
 
+class ResponseIntake:
+    """Reads a question of OpenAI's Responses, as a stream, whole or in the background."""
+
+    has_body = True
+    dialect: Dialect = ResponsesDialect()
+
+    def parse(self, request: Request, body: bytes) -> Inquiry:  # noqa: ARG002
+        """Return the question.
+
+        Raises:
+            BadJSON: not JSON.
+            InvalidField: a field is wrong, or asks for what cannot be done.
+        """
+        return parse(ResponseRequest, parse_json(body)).inquiry()
+
+
+class RetrieveIntake:
+    """Reads a wish for a response that has begun; ``ended``: once it has."""
+
+    has_body = False
+    dialect: Dialect = ResponsesDialect()
+
+    def __init__(self, stream_id: str, *, ended: bool = False) -> None:
+        self._stream_id = stream_id
+        self._ended = ended
+
+    def parse(self, request: Request, body: bytes) -> Follow:  # noqa: ARG002
+        """Return the stream and the cursor.
+
+        Raises:
+            BadCursor: the cursor is not a number.
+            InvalidField: ``stream`` is neither true nor false.
+        """
+        stream = request.query_params.get("stream", "false").lower()
+        if stream not in ("true", "false"):
+            raise InvalidField("stream is true or false.", path="stream")
+        streaming = stream == "true" and not self._ended
+        return Follow(
+            stream_id=self._stream_id,
+            after=_number(request.query_params.get("starting_after", "")) if streaming else 0,
+            streaming=streaming,
+            wait=self._ended,
+            dialect=ResponsesDialect(tells_endings=True),
+        )
+
+
 class FollowIntake:
     """Reads a wish to go on with a stream, in any protocol."""
 
@@ -115,7 +170,10 @@ def cursor(request: Request) -> int:
     Raises:
         BadCursor: not a number that we gave out.
     """
-    text = request.headers.get("last-event-id", "") or request.query_params.get("after", "")
+    return _number(request.headers.get("last-event-id", "") or request.query_params.get("after", ""))
+
+
+def _number(text: str) -> int:
     if not text:
         return 0
     if not (text.isascii() and text.isdecimal() and len(text) <= _CURSOR_DIGITS):

@@ -21,7 +21,13 @@ from ragstream.api.replies import (
     StreamState,
 )
 from ragstream.api.routes.completions import ModelList
-from ragstream.api.schemas import ChatRequest, CompletionRequest, RenameRequest, SessionRequest
+from ragstream.api.schemas import (
+    ChatRequest,
+    CompletionRequest,
+    RenameRequest,
+    ResponseRequest,
+    SessionRequest,
+)
 from ragstream.delivery.protocols.native import ChatResponse
 from ragstream.events import StreamEvent
 
@@ -89,7 +95,7 @@ def _operations(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _incoming() -> dict[str, Any]:
-    models = (ChatRequest, CompletionRequest, SessionRequest, RenameRequest)
+    models = (ChatRequest, CompletionRequest, ResponseRequest, SessionRequest, RenameRequest)
     _, definitions = models_json_schema(
         [(model, "validation") for model in models], ref_template=_REF.format("{model}")
     )

@@ -11,13 +11,14 @@ from ragstream.api.caller import Caller, Parts
 from ragstream.api.described import EVENTS, Responses, answers, content, problems, returns
 from ragstream.api.intake import FollowIntake
 from ragstream.api.middleware import request_id
+from ragstream.api.parts import ApiParts
 from ragstream.api.replies import StreamState, reply
 from ragstream.delivery.lane import LaneResponse
 from ragstream.delivery.protocols import DIALECTS
 from ragstream.delivery.protocols.native import ChatResponse
 from ragstream.errors import NotFound
 
-__all__ = ["router"]
+__all__ = ["router", "stop"]
 
 router = APIRouter(prefix="/api/v1/streams", tags=["streams"], default_response_class=Response)
 
@@ -59,13 +60,22 @@ async def follow_stream(request: Request, parts: Parts, stream_id: str) -> Respo
 )
 async def cancel_stream(parts: Parts, caller: Caller, stream_id: str) -> Response:
     """Stop the answer, keeping what was said; stopping twice, or after the end, changes nothing."""
+    return reply(await stop(parts, stream_id, caller.name))
+
+
+async def stop(parts: ApiParts, stream_id: str, by: str) -> StreamState:
+    """Stop an answer of ``by``.
+
+    Raises:
+        NotFound: there is none, or it is somebody else's.
+    """
     status = await parts.kit.log.status(stream_id)
     if status is not None:
-        if status.owner != caller.name:
+        if status.owner != by:
             raise NotFound("There is no such stream.")
-        await parts.kit.log.cancel(stream_id, caller.name)
-        return reply(StreamState(stream_id, "cancelling" if status.state == "live" else "ended"))
+        await parts.kit.log.cancel(stream_id, by)
+        return StreamState(stream_id, "cancelling" if status.state == "live" else "ended")
     turn = await parts.kit.turns.get(stream_id)
-    if turn is None or turn.owner != caller.name:
+    if turn is None or turn.owner != by:
         raise NotFound("There is no such stream.")
-    return reply(StreamState(stream_id, "ended"))
+    return StreamState(stream_id, "ended")

@@ -3,5 +3,6 @@
 from ragstream.api.schemas.base import parse
 from ragstream.api.schemas.chat import CompletionRequest
 from ragstream.api.schemas.native import ChatRequest, RenameRequest, SessionRequest
+from ragstream.api.schemas.responses import ResponseRequest
 
-__all__ = ["ChatRequest", "CompletionRequest", "RenameRequest", "SessionRequest", "parse"]
+__all__ = ["ChatRequest", "CompletionRequest", "RenameRequest", "ResponseRequest", "SessionRequest", "parse"]

@@ -30,7 +30,7 @@ Metadata = Annotated[dict[str, JsonValue], AfterValidator(_short)]
 class Lenient(BaseModel):
     """A body of somebody else's protocol: its clients send more fields than we know."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", strict=True)
 
 
 def parse(model: type[Body], value: Any) -> Body:

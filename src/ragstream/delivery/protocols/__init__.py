@@ -3,7 +3,9 @@
 from ragstream.delivery.protocols.base import Dialect
 from ragstream.delivery.protocols.chat import ChatDialect
 from ragstream.delivery.protocols.native import NativeDialect
+from ragstream.delivery.protocols.responses import ResponsesDialect
 
 __all__ = ["DIALECTS"]
 
-DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (NativeDialect(), ChatDialect())}
+_ALL: tuple[Dialect, ...] = (NativeDialect(), ChatDialect(), ResponsesDialect())
+DIALECTS = {dialect.name: dialect for dialect in _ALL}

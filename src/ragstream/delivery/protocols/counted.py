@@ -28,7 +28,7 @@ from ragstream.events import (
 )
 from ragstream.streamlog.base import Record
 
-__all__ = ["Collected", "Counted", "PendingCalls", "is_link", "unhappy"]
+__all__ = ["Collected", "Counted", "PendingCalls", "as_said", "is_link", "unhappy"]
 
 _REPLACED = StreamEvent(
     type=EventType.ERROR,
@@ -98,7 +98,7 @@ class Counted(ABC):
             yield _REPLACED
         else:
             self._spoken = bool(event.reset.text)
-            yield from _as_said(event.reset)
+            yield from as_said(event.reset)
 
 
 class Collected:
@@ -148,7 +148,7 @@ def is_link(uri: str) -> bool:
     return uri.startswith(("https://", "http://"))
 
 
-def _as_said(reset: Reset) -> Iterator[StreamEvent]:
+def as_said(reset: Reset) -> Iterator[StreamEvent]:
     if reset.sources:
         yield StreamEvent(type=EventType.SOURCES, sources=reset.sources)
     if reset.text:

@@ -15,6 +15,7 @@ from ragstream.events import StreamEvent
 COUNTED = [dialect for dialect in DIALECTS.values() if dialect.counts]
 ENDS = {
     "chat": (b'"finish_reason":"', b'{"error":'),
+    "responses": (b"event: response.completed", b"event: response.failed", b"event: response.incomplete"),
 }
 
 
