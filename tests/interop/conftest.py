@@ -1,0 +1,214 @@
+"""A real server for others' clients, with heartbeats so dense that they meet every trap, and a line that breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, nullcontext, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+import uvicorn
+
+from ragstream import ChatRequest, Ragstream, StreamEvent, Usage
+from ragstream.bootstrap.connection import Connection
+from ragstream.delivery.settings import DeliverySettings
+from ragstream.errors import ErrorCode, ProviderError
+from ragstream.events import Citation, EventType, Source
+
+HERE = Path(__file__).parent
+SECONDS = 30.0  # the deadline of every wait
+HEARTBEAT = 0.05  # seconds
+PAUSE = 0.12  # seconds between two words here and there, so that heartbeats fall between them
+
+WORDS = (
+    "Leaving ", "is ", "not stopping", ",\r\n", "data: x\n\n", "é€🙂 ", "\u2028 and ",
+    "stopping ", "is not ", "failing [1]", " [2]", ".",
+)  # fmt: skip
+TEXT = "".join(WORDS)
+SOURCES = (
+    Source(id="s1", title="Verbs", uri="https://docs.example/verbs", page=3, quote="Leaving is…", score=0.9),
+    Source(id="s2", title="Endings", uri="endings.md", quote="Stopping is…", score=0.7),
+)
+USAGE = Usage(prompt_tokens=9, completion_tokens=12, total_tokens=21)
+
+
+class Event(NamedTuple):
+    """One event of the native stream, as any client has it; ``id`` is the last one that was named."""
+
+    type: str
+    data: str
+    id: str
+
+
+def parse(stream: bytes) -> list[Event]:
+    """Read a native stream without anybody's help: the encoder writes one line of each field, ended by LF."""
+    events, last = [], ""
+    for block in stream.split(b"\n\n")[:-1]:  # what has no blank line yet is no event
+        lines = [line for line in block.decode().split("\n") if not line.startswith(":")]
+        fields = dict(line.split(": ", 1) for line in lines)
+        last = fields.get("id", last)
+        if "data" in fields:
+            events.append(Event(fields["event"], fields["data"], last))
+    return events
+
+
+class House:
+    """The server, what it says to which question, and a line to it that can be cut.
+
+    ``Tell me.`` is answered in full. ``Tell me slowly.`` stops in the middle until the line was cut for the last time, or
+    ``go_on`` is set. ``Fail.`` fails after some words, ``Never end.`` goes on until it is stopped.
+    """
+
+    TEXT = TEXT
+    parse = staticmethod(parse)
+
+    def __init__(self) -> None:
+        self.address = ""
+        self.line = ""  # the address of the line
+        self.cuts: list[int] = []  # after how many bytes of its answer each further connection is cut
+        self.go_on = asyncio.Event()
+        self.http: httpx.AsyncClient
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def answer(self, request: ChatRequest) -> AsyncGenerator[str | StreamEvent, None]:
+        """Say what the question asks for."""
+        question = request.messages[-1].text
+        yield StreamEvent(type=EventType.SOURCES, sources=SOURCES)
+        for number, word in enumerate(WORDS):
+            if number % 3 == 2:
+                await asyncio.sleep(PAUSE)
+            if number == 6:
+                await self._in_the_middle(question)
+            yield word
+        for source, marker in zip(SOURCES, ("[1]", "[2]"), strict=True):
+            at = TEXT.index(marker)
+            citation = Citation(source_id=source.id, start=at, end=at + len(marker))
+            yield StreamEvent(type=EventType.CITATION, citation=citation)
+        yield StreamEvent(type=EventType.MESSAGE_COMPLETE, finish_reason="stop", usage=USAGE)
+
+    async def _in_the_middle(self, question: str) -> None:
+        if question == "Fail.":
+            raise ProviderError("The provider fell silent.", code=ErrorCode.UPSTREAM_TIMEOUT, retryable=False)
+        if question == "Never end.":
+            await asyncio.Event().wait()
+        if question == "Tell me slowly.":
+            await self.go_on.wait()
+
+    async def ask(self, question: str = "Tell me slowly.") -> str:
+        """Ask in the native protocol and leave at once; return the stream's id."""
+        body = {"messages": [{"role": "user", "content": question}]}
+        async with self.http.stream("POST", "/api/v1/chatbot/chat/stream", json=body) as response:
+            return response.raise_for_status().headers["x-stream-id"]
+
+    async def whole(self, stream_id: str) -> list[Event]:
+        """Return the log, read at once and over an unbroken line."""
+        reply = await self.http.get(f"/api/v1/streams/{stream_id}")
+        return parse(reply.raise_for_status().content)
+
+    async def endings(self, stream_id: str) -> list[str]:
+        """Return how the answer ended: one type, if all is well."""
+        ends = {"message_complete", "failed", "cancelled", "interrupted"}
+        return [event.type for event in await self.whole(stream_id) if event.type in ends]
+
+    def hang_up(self) -> None:
+        """Close the connections of the line, which a client may have kept for later."""
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry one connection of the line."""
+        there_reader, there = await asyncio.open_connection("127.0.0.1", int(self.address.rpartition(":")[2]))
+        left = self.cuts.pop(0) if self.cuts else None
+        self._writers.add(writer)
+        going = asyncio.create_task(_pump(reader, there, None))
+        try:
+            cut = await _pump(there_reader, writer, left)
+        finally:
+            going.cancel()
+            self._writers.discard(writer)
+            writer.transport.abort()
+            there.transport.abort()
+        if cut and not self.cuts:
+            self.go_on.set()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: int | None) -> bool:
+    """Carry what comes; return True where it was cut after so many bytes."""
+    with suppress(ConnectionError):
+        while data := await reader.read(1 << 16):
+            writer.write(data[:left])
+            await writer.drain()
+            left = None if left is None else left - len(data)
+            if left is not None and left <= 0:
+                return True
+    return False
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    """A server on a free port, and the line to it."""
+    house = House()
+    settings = DeliverySettings(heartbeat=HEARTBEAT, retry=20)
+    async with AsyncExitStack() as stack:
+        ragstream = await stack.enter_async_context(Ragstream(house.answer, delivery=settings))
+        house.address = await _serve(ragstream, stack)
+        carrying = await asyncio.start_server(house.carry, "127.0.0.1", 0)
+        stack.callback(carrying.close)
+        house.line = f"http://127.0.0.1:{carrying.sockets[0].getsockname()[1]}"
+        house.http = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=house.address, timeout=SECONDS, trust_env=False)
+        )
+        yield house
+
+
+async def _serve(ragstream: Ragstream, stack: AsyncExitStack) -> str:
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        ragstream.app, http=Connection, lifespan="off", log_config=None, timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    server.capture_signals = nullcontext  # type: ignore[method-assign, assignment]
+    serving = asyncio.create_task(server.serve([listener]))
+
+    async def stop() -> None:
+        server.should_exit = True
+        async with asyncio.timeout(SECONDS):
+            await serving
+
+    stack.push_async_callback(stop)
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+Run = Callable[..., Awaitable[Any]]
+
+
+@pytest.fixture
+def node() -> Run:
+    """Return a function that runs a driver in Node.js with arguments; it returns the JSON that it printed."""
+
+    async def run(driver: str, *arguments: Any) -> Any:
+        words = [one if isinstance(one, str) else json.dumps(one) for one in arguments]
+        return json.loads(await _output("node", str(HERE / driver), *words))
+
+    return run
+
+
+async def _output(*command: str) -> bytes:
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=HERE, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
+    )
+    try:
+        async with asyncio.timeout(SECONDS):
+            out, complaint = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0, complaint.decode()
+    return out

@@ -1,0 +1,150 @@
+"""The native stream through every client that reads Server-Sent Events: the same events, whatever is cut."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+from httpx_sse import aconnect_sse
+from playwright.async_api import async_playwright
+
+Read = Callable[..., Awaitable[list[list[str]]]]
+
+TYPES = (
+    "message_start",
+    "sources",
+    "text_delta",
+    "citation",
+    "message_complete",
+    "failed",
+    "cancelled",
+    "done",
+)
+CUTS = (900, 500)  # in the sources or the first words, then some words later
+IN_A_PAGE = """([url, types]) => new Promise((resolve) => {
+  const events = [];
+  const source = new EventSource(url);
+  for (const name of types) {
+    source.addEventListener(name, ({ type, data, lastEventId }) => {
+      events.push([type, data, lastEventId]);
+      if (type === "done") {
+        source.close();
+        resolve(events);
+      }
+    });
+  }
+})"""
+
+
+async def chromium(house: Any, node: Any, path: str) -> list[list[str]]:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next(found for name in names if (found := shutil.which(name)))
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=program)
+        page = await browser.new_page()
+        await page.goto(f"{house.line}/static/icon.svg")
+        house.hang_up()
+        house.cuts = [*CUTS]
+        events: list[list[str]] = await page.evaluate(IN_A_PAGE, [path, TYPES])
+        await browser.close()
+    return events
+
+
+async def eventsource(house: Any, node: Any, path: str) -> Any:
+    house.cuts = [*CUTS]
+    return await node("eventsource.mjs", house.line + path, *TYPES)
+
+
+async def eventsource_parser(house: Any, node: Any, path: str) -> Any:
+    house.cuts = [*CUTS]
+    return await node("eventsource_parser.mjs", house.line + path)
+
+
+async def ours(house: Any, node: Any, path: str) -> Any:
+    house.cuts = [*CUTS]
+    return await node("ours.mjs", house.line, path.rpartition("/")[2])
+
+
+async def httpx_sse(house: Any, node: Any, path: str) -> list[list[str]]:
+    house.cuts = [*CUTS]
+    events: list[list[str]] = []
+    headers: dict[str, str] = {}
+    async with httpx.AsyncClient(base_url=house.line, timeout=10, trust_env=False) as client:
+        while not events or events[-1][0] != "done":
+            try:
+                async with aconnect_sse(client, "GET", path, headers=headers) as source:
+                    async for event in source.aiter_sse():
+                        if not event.data:
+                            continue  # what it makes of a heartbeat, once it has seen an id
+                        events.append([event.event, event.data, event.id])
+                        headers = {"Last-Event-ID": event.id}
+            except httpx.TransportError:
+                continue  # the line was cut
+    return events
+
+
+async def curl(house: Any, node: Any, path: str) -> list[list[str]]:
+    house.cuts = [*CUTS]
+    events: list[list[str]] = []
+    for cut in (*CUTS, None):
+        cursor = ("--header", f"Last-Event-ID: {events[-1][2]}") if events else ()
+        stream = await _curl(house.line + path, 18 if cut else 0, *cursor)  # 18: the transfer was cut
+        events += map(list, house.parse(stream))
+    return events
+
+
+async def _curl(url: str, expected: int, *options: str) -> bytes:
+    command = ("curl", "--silent", "--no-buffer", "--max-time", "20", *options, url)
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    out, _ = await process.communicate()
+    assert process.returncode == expected
+    return out
+
+
+INTEROP = (pytest.mark.interop, pytest.mark.node)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        pytest.param(chromium, marks=pytest.mark.browser),
+        pytest.param(eventsource, marks=INTEROP),
+        pytest.param(eventsource_parser, marks=INTEROP),
+        pytest.param(ours, marks=pytest.mark.node),
+        httpx_sse,
+        curl,
+    ],
+)
+async def test_every_client_reads_the_log_though_the_line_is_cut(house: Any, node: Any, read: Read) -> None:
+    stream_id = await house.ask()
+    events = [tuple(event) for event in await read(house, node, f"/api/v1/streams/{stream_id}")]
+    log = await house.whole(stream_id)
+    assert house.go_on.is_set()  # so the line was cut while the answer was being written
+    assert events == (
+        log[:-1] if read is ours else log
+    )  # ours ends with the ending, and hands over no `done`
+    deltas = [json.loads(event.data)["text_delta"]["content"] for event in log if event.type == "text_delta"]
+    assert "".join(deltas) == house.TEXT
+
+
+async def test_heartbeats_fall_between_the_events(house: Any) -> None:
+    stream_id = await house.ask("Tell me.")
+    raw = (await house.http.get(f"/api/v1/streams/{stream_id}")).content
+    assert b"\n\n:\n\n" in raw
+
+
+@pytest.mark.interop
+async def test_leaving_is_not_stopping_and_stopping_is(house: Any, node: Any) -> None:
+    stream_id = await house.ask("Never end.")
+    reading = asyncio.create_task(node("eventsource_parser.mjs", f"{house.line}/api/v1/streams/{stream_id}"))
+    house.cuts = [900]
+    await house.go_on.wait()  # it has left, and comes back
+    (await house.http.post(f"/api/v1/streams/{stream_id}/cancel")).raise_for_status()
+    events = await reading
+    assert [event[0] for event in events][-2:] == ["cancelled", "done"]
+    assert await house.endings(stream_id) == ["cancelled"]
