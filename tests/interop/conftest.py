@@ -1,4 +1,4 @@
-"""A real server for others' clients, with heartbeats so dense that they meet every trap, and a line that breaks."""
+"""A real server for others' clients: heartbeats so dense that they meet every trap, a line that breaks."""
 
 from __future__ import annotations
 
@@ -60,8 +60,9 @@ def parse(stream: bytes) -> list[Event]:
 class House:
     """The server, what it says to which question, and a line to it that can be cut.
 
-    ``Tell me.`` is answered in full. ``Tell me slowly.`` stops in the middle until the line was cut for the last time, or
-    ``go_on`` is set. ``Fail.`` fails after some words, ``Never end.`` goes on until it is stopped.
+    ``Tell me.`` is answered in full. ``Tell me slowly.`` waits in the middle until the line was cut for the
+    last time, or ``go_on`` is set. ``Fail.`` and ``Cut.`` fail after some words, as the provider reports an
+    error or falls silent in the middle of a word. ``Never end.`` goes on until it is stopped.
     """
 
     TEXT = TEXT
@@ -93,7 +94,9 @@ class House:
 
     async def _in_the_middle(self, question: str) -> None:
         if question == "Fail.":
-            raise ProviderError("The provider fell silent.", code=ErrorCode.UPSTREAM_TIMEOUT, retryable=False)
+            raise ProviderError("The provider broke.", code=ErrorCode.UPSTREAM_ERROR)
+        if question == "Cut.":
+            raise ProviderError("The provider's answer was cut.", code=ErrorCode.UPSTREAM_TRUNCATED)
         if question == "Never end.":
             await asyncio.Event().wait()
         if question == "Tell me slowly.":
@@ -212,3 +215,15 @@ async def _output(*command: str) -> bytes:
             await process.wait()
     assert process.returncode == 0, complaint.decode()
     return out
+
+
+@pytest.fixture
+def langchain() -> Run:
+    """Return a function that asks with LangChain, which has a Python of its own."""
+
+    async def run(address: str, *calls: list[str]) -> Any:
+        python = HERE.parents[1] / ".venv-interop" / "bin" / "python"
+        command = (str(python), str(HERE / "ask_langchain.py"), address, json.dumps(calls))
+        return json.loads(await _output(*command))
+
+    return run

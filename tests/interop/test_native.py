@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from httpx_sse import aconnect_sse
+from httpx_sse import EventSource, aconnect_sse
 from playwright.async_api import async_playwright
 
 Read = Callable[..., Awaitable[list[list[str]]]]
@@ -148,3 +148,11 @@ async def test_leaving_is_not_stopping_and_stopping_is(house: Any, node: Any) ->
     events = await reading
     assert [event[0] for event in events][-2:] == ["cancelled", "done"]
     assert await house.endings(stream_id) == ["cancelled"]
+
+
+def test_httpx_sse_makes_an_event_of_a_heartbeat() -> None:
+    """Once it has seen an id; if this fails, it no longer does, and who reads with it may stop asking for data."""
+    stream = b"event: text_delta\nid: 1\ndata: a\n\n:\n\n"
+    response = httpx.Response(200, headers={"content-type": "text/event-stream"}, content=stream)
+    events = [(event.event, event.data, event.id) for event in EventSource(response).iter_sse()]
+    assert events == [("text_delta", "a", "1"), ("message", "", "1")]

@@ -1,0 +1,48 @@
+// Chat with Vercel's AI SDK as useChat does: PACKAGE API [[CALL, CHAT, QUESTION], ...] -> what each chat holds.
+// CALL: "ask"; "resume", on a page that was opened anew; "stop", by its route, after the first words.
+const [name, api, list] = process.argv.slice(2);
+const { AbstractChat, DefaultChatTransport } = await import(name);
+
+class Chat extends AbstractChat {
+  constructor(id) {
+    const seen = { statuses: [] };
+    const noted = async (...request) => {
+      const reply = await fetch(...request);
+      seen.statuses.push(reply.status);
+      return reply;
+    };
+    const state = {
+      status: "ready",
+      error: undefined,
+      messages: [],
+      pushMessage: (message) => (state.messages = state.messages.concat(message)),
+      popMessage: () => (state.messages = state.messages.slice(0, -1)),
+      replaceMessage: (index, message) => (state.messages = state.messages.with(index, message)),
+      snapshot: structuredClone,
+    };
+    super({ id, state, transport: new DefaultChatTransport({ api, fetch: noted }) });
+    this.seen = seen;
+  }
+  get reply() {
+    return this.messages.findLast(({ role }) => role === "assistant");
+  }
+}
+
+const calls = {
+  ask: (chat, text) => chat.sendMessage({ text }),
+  resume: (chat) => chat.resumeStream(),
+  async stop(chat, text) {
+    const answered = chat.sendMessage({ text });
+    while (!chat.reply?.parts.some((part) => part.text)) await new Promise((soon) => setTimeout(soon, 5));
+    await fetch(`${api}/${chat.id}/stop`, { method: "POST" });
+    await answered;
+  },
+};
+
+const all = [];
+for (const [call, id, question] of JSON.parse(list)) {
+  const chat = new Chat(id);
+  await calls[call](chat, question);
+  all.push({ ...chat.seen, status: chat.status, error: chat.error?.message, parts: chat.reply?.parts ?? [] });
+}
+console.log(JSON.stringify(all));

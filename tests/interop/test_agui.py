@@ -1,0 +1,43 @@
+"""AG-UI's own client, two versions of it, with its check of the events' order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytestmark = [
+    pytest.mark.interop,
+    pytest.mark.node,
+    pytest.mark.parametrize("package", ["@ag-ui/client-0", "@ag-ui/client"], ids=["v0", "v1"]),
+]
+
+
+async def test_traps(upstream: Any, node: Any, package: str) -> None:
+    """What the client does with bytes that we therefore never send; a change tells that a trap has moved."""
+
+    def event(kind: str, **fields: Any) -> Any:
+        return upstream.data({"type": kind, **fields})
+
+    start = event("RUN_STARTED", threadId="t", runId="r")
+    words = event("TEXT_MESSAGE_START", messageId="m", role="assistant")
+    delta = event("TEXT_MESSAGE_CONTENT", messageId="m", delta="a")
+    end = event("TEXT_MESSAGE_END", messageId="m")
+    finish = event("RUN_FINISHED", threadId="t", runId="r")
+    whole = [start, words, delta, end, finish]
+    streams = {
+        "comments, with and without a block": [start, b": x\n\n: x\n", words, delta, end, finish],
+        "other fields": [b"id: 1\nevent: x\nretry: 10\n" + start, words, delta, end, finish],
+        "no end": [start, words, delta],
+        "a type that nobody knows": [start, words, delta, event("NOVELTY"), end, finish],
+        "CRLF": [b"".join(whole).replace(b"\n", b"\r\n")],
+        "an end mark": [*whole, b"data: [DONE]\n\n"],
+        "no start": [words, delta, end, finish],
+        "a message that is not ended": [start, words, delta, finish],
+    }
+    upstream.answers = [[upstream.HEAD, *stream] for stream in streams.values()]
+    met = await node("agui.mjs", package, upstream.url, [("t", "?")] * len(streams))
+    trapped = [name for name, said in zip(streams, met, strict=True) if "thrown" in said]
+    lenient = {"a type that nobody knows"} if package == "@ag-ui/client" else set()
+    assert trapped == [name for name in list(streams)[3:] if name not in lenient]
+    assert all(said["text"] == "a" for said in met if "thrown" not in said)
