@@ -151,7 +151,7 @@ async def test_leaving_is_not_stopping_and_stopping_is(house: Any, node: Any) ->
 
 
 def test_httpx_sse_makes_an_event_of_a_heartbeat() -> None:
-    """Once it has seen an id; if this fails, it no longer does, and who reads with it may stop asking for data."""
+    """Once it has seen an id. Where this fails, who reads with it need not ask whether there is data."""
     stream = b"event: text_delta\nid: 1\ndata: a\n\n:\n\n"
     response = httpx.Response(200, headers={"content-type": "text/event-stream"}, content=stream)
     events = [(event.event, event.data, event.id) for event in EventSource(response).iter_sse()]
