@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -47,7 +48,7 @@ def create_app(
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
 ) -> FastAPI:
     """Return the application over ``parts``; ``guard`` refuses foreign hosts and origins by raising."""
-    app = FastAPI(
+    app = FastAPIOffline(  # its /docs loads nothing from elsewhere
         title="Ragstream",
         version=parts.about.version,
         summary="Answers from your documents, streamed while they are written.",
