@@ -54,10 +54,97 @@ async def test_a_key_whose_question_was_refused_is_free_again(
     assert (await client.post(CHAT, json=ASK, headers=KEY)).json() == again.json()
 
 
-async def test_questions_sent_at_once_under_one_key_get_one_answer(client: httpx.AsyncClient) -> None:
-    replies = await asyncio.gather(*(client.post(CHAT, json=ASK, headers=KEY) for _ in range(8)))
-    assert {reply.status_code for reply in replies} == {200}
+async def test_questions_sent_at_once_under_one_key_get_one_answer(
+    ragstream: Ragstream, client: httpx.AsyncClient
+) -> None:
+    paths = [CHAT, f"{CHAT}/stream"]
+    for path in paths:
+        key = {"idempotency-key": path}
+        replies = await asyncio.gather(*(client.post(path, json=ASK, headers=key) for _ in range(100)))
+        assert {reply.status_code for reply in replies} == {200}
+        assert len({reply.headers["x-stream-id"] for reply in replies}) == 1
+        assert len({reply.content for reply in replies}) == 1
+    value = ragstream.service._parts.metrics.registry.get_sample_value
+    assert value("ragstream_llm_attempts_total", {"provider": "answer", "outcome": "complete"}) == len(paths)
+
+
+async def test_another_question_under_the_same_key(client: httpx.AsyncClient) -> None:
+    await client.post(CHAT, json=ASK, headers=KEY)
+    other = {"messages": [{"role": "user", "content": "And now?"}]}
+    reply = await client.post(CHAT, json=other, headers=KEY)
+    assert (reply.status_code, reply.json()["code"]) == (422, "idempotency_mismatch")
+
+
+async def test_keys_belong_to_who_asks() -> None:
+    keys = [("ann", "ann-secret"), ("bob", "bob-secret")]
+    async with asyncio.timeout(30), Ragstream(answer, api_keys=keys) as ragstream:
+        transport = httpx.ASGITransport(ragstream.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            streams = set()
+            for _, secret in keys:
+                headers = {**KEY, "authorization": f"Bearer {secret}"}
+                for _ in range(2):
+                    reply = await client.post(CHAT, json=ASK, headers=headers)
+                    streams.add(reply.json()["stream_id"])
+            assert len(streams) == 2
+
+
+@pytest.mark.parametrize("keys", [[b""], [b"x" * 256], [b"a\tb"], ["é".encode()], [b"one", b"two"]], ids=repr)
+async def test_keys_that_are_none(client: httpx.AsyncClient, keys: list[bytes]) -> None:
+    headers = [(b"idempotency-key", key) for key in keys]
+    reply = await client.post(CHAT, json=ASK, headers=headers)
+    assert (reply.status_code, reply.json()["code"]) == (400, "bad_idempotency_key")
+
+
+async def test_a_key_that_another_process_is_about_to_use(
+    ragstream: Ragstream, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes have a store in common: the second one finds the key claimed, but no log yet."""
+    service = ragstream.service
+    first = asyncio.create_task(client.post(CHAT, json=ASK, headers=KEY))
+    begin, reached, go_on = service.supervisor.start, asyncio.Event(), asyncio.Event()
+
+    async def begin_late(*arguments: Any) -> None:
+        reached.set()
+        await go_on.wait()
+        await begin(*arguments)
+
+    monkeypatch.setattr(service.supervisor, "start", begin_late)
+    await reached.wait()
+    monkeypatch.setattr(service.supervisor, "claiming", asyncio.Lock())  # the other process has its own
+    looked, look = asyncio.Event(), service.turns.get
+
+    async def get(stream_id: str) -> Any:
+        looked.set()
+        return await look(stream_id)
+
+    monkeypatch.setattr(service.turns, "get", get)
+    second = asyncio.create_task(client.post(CHAT, json=ASK, headers=KEY))
+    await looked.wait()
+    go_on.set()
+    replies = await asyncio.gather(first, second)
+    assert [reply.status_code for reply in replies] == [200, 200]
     assert len({reply.json()["stream_id"] for reply in replies}) == 1
+
+
+async def test_a_key_whose_process_died_before_it_began_is_free_again(
+    ragstream: Ragstream, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ragstream.delivery.steps.generation._OPENING", (0.0,))
+    body_hashes: list[str] = []
+    store = ragstream.service._parts.stores.idempotency
+    claim = store.claim
+
+    async def remember(owner: str, key: str, body_hash: str, stream_id: str) -> str:
+        if not body_hashes:  # as another process did, before it died
+            await claim(owner, key, body_hash, "d" * 32)
+        body_hashes.append(body_hash)
+        return await claim(owner, key, body_hash, stream_id)
+
+    monkeypatch.setattr(store, "claim", remember)
+    reply = await client.post(CHAT, json=ASK, headers=KEY)
+    assert reply.status_code == 200
+    assert len(body_hashes) == 2
 
 
 @pytest.mark.parametrize("path", [CHAT, f"{CHAT}/stream"])

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from ragstream import ChatRequest, Ragstream
+from ragstream.delivery.settings import DeliverySettings
 
 CHAT = "/api/v1/chatbot/chat"
 STREAM = "/api/v1/chatbot/chat/stream"
@@ -143,3 +144,23 @@ async def test_a_session_is_its_owners_alone(listening: Listening) -> None:
             assert reply.status_code == 404, (method, path)
         history = await client.get(MESSAGES, params={"session_id": session}, headers=ann)
         assert len(history.json()["messages"]) == 2
+
+
+@pytest.mark.parametrize("path", [CHAT, STREAM])
+async def test_a_session_deleted_while_a_question_comes_in_stays_deleted(
+    listening: Listening, folder: Path | None, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    patient = DeliverySettings(head_hold=30.0)
+    ragstream = Ragstream(answer, folder=folder, delivery=patient)
+    async with listening(ragstream.app) as client:
+        session = (await client.post("/api/v1/auth/session")).json()["id"]
+        store = ragstream.service.turns.open
+
+        async def delete_first(turn: Any) -> None:
+            assert (await client.delete(f"{SESSIONS}/{session}")).status_code == 204
+            await store(turn)
+
+        monkeypatch.setattr(ragstream.service.turns, "open", delete_first)
+        reply = await client.post(path, json={**ASK, "session_id": session})
+        assert (reply.status_code, reply.json()["code"]) == (404, "not_found")
+        assert (await client.get(SESSIONS)).json() == {"sessions": []}

@@ -41,8 +41,16 @@ def memory_stores() -> Stores:
     )
 
 
-def database_stores(address: str | Path, *, synchronous: Literal["NORMAL", "FULL"] = "NORMAL") -> Stores:
-    """Return stores in the database at a URL or a file's path; its tables are migrated when it is opened."""
+def database_stores(
+    address: str | Path,
+    *,
+    synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
+    keep_keys: float = 24 * 3600.0,
+) -> Stores:
+    """Return stores in the database at a URL or a file's path; its tables are migrated when it is opened.
+
+    Idempotency keys are remembered for ``keep_keys`` seconds.
+    """
     from ragstream.storage.database import Database
     from ragstream.storage.idempotency import SQLIdempotency
     from ragstream.storage.sessions import SQLSessions
@@ -52,7 +60,7 @@ def database_stores(address: str | Path, *, synchronous: Literal["NORMAL", "FULL
     return Stores(
         sessions=SQLSessions(database),
         turns=SQLTurns(database),
-        idempotency=SQLIdempotency(database),
+        idempotency=SQLIdempotency(database, keep=keep_keys),
         opened=migrated(database, address),
         healthy=database.healthy,
     )

@@ -47,7 +47,11 @@ def server(settings: Settings, paths: Sequence[Path]) -> Service:
     prepare_data_dir(settings)
     log, metrics = _log(settings), Metrics()
     caller = _caller(settings, metrics)
-    stores = database_stores(settings.app_database, synchronous=settings.sqlite_synchronous)
+    stores = database_stores(
+        settings.app_database,
+        synchronous=settings.sqlite_synchronous,
+        keep_keys=settings.retention_hours * 3600,
+    )
     ingest, documents = library(settings)
     return Service(
         Parts(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ragstream.errors import ErrorCode, InvalidField, RagstreamError
+from ragstream.errors import ErrorCode, InvalidField, NotFound, RagstreamError
 from ragstream.events import EventError, StreamEvent
 
 __all__ = ["Fault", "failure_status", "fault_of_ending", "fault_of_error"]
@@ -25,6 +25,7 @@ _FAILURE_STATUS = {
     ErrorCode.RETRIEVAL_FAILED: 503,
     ErrorCode.STORAGE_FULL: 507,
     ErrorCode.INTERNAL: 500,
+    NotFound.code: 404,  # the session was deleted while the question came in
 }
 _RETRY_AFTER = 5.0  # seconds, where the failure does not say better
 
@@ -53,7 +54,7 @@ class Fault:
 
 def failure_status(code: str) -> int:
     """Return the HTTP status of a failed answer; 502 where the provider is at fault and nothing fits."""
-    return _FAILURE_STATUS.get(code, 502)  # type: ignore[call-overload, no-any-return]
+    return _FAILURE_STATUS.get(code, 502)
 
 
 def fault_of_error(error: RagstreamError) -> Fault:

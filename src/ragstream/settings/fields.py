@@ -340,7 +340,11 @@ class Settings(BaseSettings):
         "What SQLite waits for: `NORMAL` outlives the death of the process, `FULL` also a power failure.",
     )
     retention_hours: float = _setting(
-        "Storage", 24.0, _ABOVE_ZERO, "Hours after which the log of an ended answer is deleted.", gt=0
+        "Storage",
+        24.0,
+        _ABOVE_ZERO,
+        "Hours after which the log of an ended answer is deleted, and an idempotency key is forgotten.",
+        gt=0,
     )
     log_max_bytes: int = _setting(
         "Storage",

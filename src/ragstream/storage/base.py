@@ -32,6 +32,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     question: tuple[Message, ...]  # the messages that were new with this turn
     created: float
+    continues: bool = False  # its session was there before: one that is gone is not made anew; not stored
     model: str = ""
     metadata: dict[str, Any] = {}
     status: TurnStatus = "streaming"
@@ -59,7 +60,8 @@ class Turns(Protocol):
     async def open(self, turn: Turn) -> None:
         """Store the question, its answer under way, and the session if it is new.
 
-        A session's first question gives it its name. NotFound: the session is somebody else's.
+        A session's first question gives it its name. NotFound: the session is somebody else's, or the turn
+        continues one that is gone.
         """
 
     async def close(self, turn: Turn) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import msgspec
 
@@ -101,7 +102,9 @@ class MemorySessions:
         return True
 
     def touch(self, turn: Turn) -> None:
-        """Note a new turn, which makes its session if that is new."""
+        """Note a new turn, which makes its session if that is new and not merely gone."""
+        if turn.continues and turn.session_id not in self.rows:
+            raise NotFound("There is no such session.")
         name, now = name_for(turn.question), time.time()
         new = Session(id=turn.session_id, owner=turn.owner, name=name, created=turn.created, updated=now)
         session = self.rows.setdefault(new.id, new)
@@ -111,14 +114,18 @@ class MemorySessions:
 
 
 class MemoryIdempotency:
-    """The keys of all owners."""
+    """The keys of all owners; ``keep`` is for how many seconds each is remembered."""
 
-    def __init__(self) -> None:
-        self.rows: dict[tuple[str, str], tuple[str, str]] = {}
+    def __init__(self, *, keep: float = 24 * 3600.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self.rows: dict[tuple[str, str], tuple[str, str, float]] = {}  # the oldest first
+        self._keep, self._clock = keep, clock
 
     async def claim(self, owner: str, key: str, body_hash: str, stream_id: str) -> str:
         """Return the stream of the first question with this key."""
-        first_hash, first_stream = self.rows.setdefault((owner, key), (body_hash, stream_id))
+        self._forget()
+        first_hash, first_stream, _ = self.rows.setdefault(
+            (owner, key), (body_hash, stream_id, self._clock())
+        )
         if first_hash != body_hash:
             raise IdempotencyMismatch(
                 "This idempotency key was used with another body before; take a new one."
@@ -127,5 +134,10 @@ class MemoryIdempotency:
 
     async def release(self, owner: str, key: str, stream_id: str) -> None:
         """Forget the key, if it is this stream's."""
-        if self.rows.get((owner, key), ("", ""))[1] == stream_id:
+        if self.rows.get((owner, key), ("", "", 0.0))[1] == stream_id:
             del self.rows[owner, key]
+
+    def _forget(self) -> None:
+        horizon = self._clock() - self._keep
+        while self.rows and next(iter(self.rows.values()))[2] < horizon:
+            del self.rows[next(iter(self.rows))]

@@ -52,6 +52,14 @@ _TOUCH = per_engine(
         where=sessions.c.owner == new.excluded.owner,
     )
 )
+_CONTINUE = (
+    update(sessions)
+    .where(sessions.c.id == bindparam("the_session"), sessions.c.owner == bindparam("the_owner"))
+    .values(
+        name=case((sessions.c.name == "", bindparam("the_name")), else_=sessions.c.name),
+        updated=bindparam("the_time"),
+    )
+)
 _GET = select(turns).where(_the_stream, ~_cleared)
 _HISTORY = select(turns).where(_the_session).order_by(turns.c.n.desc()).limit(bindparam("the_limit"))
 _UNFINISHED = select(turns).where(_under_way).order_by(turns.c.n)
@@ -76,7 +84,7 @@ class SQLTurns:
         """Store the question, its answer under way, and the session if it is new.
 
         Raises:
-            NotFound: the session is somebody else's; nothing is stored.
+            NotFound: the session is somebody else's, or gone where the turn continues it; nothing is stored.
         """
         await self._database.write(lambda connection: _insert(connection, _OPEN, turn))
 
@@ -84,7 +92,8 @@ class SQLTurns:
         """Store the answer with its ending, unless it has one or was cleared; also if it was never opened.
 
         Raises:
-            NotFound: the turn was never opened and the session is somebody else's; nothing is stored.
+            NotFound: the turn was never opened and the session is somebody else's, or gone where the turn
+                continues it; nothing is stored.
         """
 
         def close(connection: Connection) -> None:
@@ -133,16 +142,28 @@ def clear_turns(connection: Connection, session_id: str) -> list[str]:
 
 
 def _insert(connection: Connection, statement: PerEngine, turn: Turn) -> None:
-    """Insert the turn and, only where it was not there, its session."""
+    """Insert the turn and, only where the turn was not there, touch its session or make it."""
     engine = connection.dialect.name
-    if connection.execute(statement[engine], turn_columns(turn)).rowcount == 0:
-        return
+    if connection.execute(statement[engine], turn_columns(turn)).rowcount and not _touch(connection, turn):
+        raise NotFound("There is no such session.")
+
+
+def _touch(connection: Connection, turn: Turn) -> bool:
+    """Note a new turn in its session, and return whether that is there."""
+    name, now = name_for(turn.question), time.time()
+    if turn.continues:
+        found = {
+            "the_session": turn.session_id,
+            "the_owner": turn.owner,
+            "the_name": name,
+            "the_time": now,
+        }
+        return connection.execute(_CONTINUE, found).rowcount > 0
     session = {
         "id": turn.session_id,
         "owner": turn.owner,
-        "name": name_for(turn.question),
+        "name": name,
         "created": turn.created,
-        "updated": time.time(),
+        "updated": now,
     }
-    if connection.execute(_TOUCH[engine], session).rowcount == 0:
-        raise NotFound("There is no such session.")
+    return connection.execute(_TOUCH[connection.dialect.name], session).rowcount > 0

@@ -20,6 +20,7 @@ from ragstream.events import (
     Usage,
 )
 from ragstream.storage.base import Session, Turn
+from ragstream.storage.memory import MemoryIdempotency
 
 
 def session(name: str = "Notes", *, id: str = "s1", owner: str = "ann", at: float = 1.0) -> Session:  # noqa: A002
@@ -69,6 +70,29 @@ class TestSessions:
         await stores.sessions.create(session("a\0b"))
         await stores.sessions.rename("s1", "ann", "c\ud800d\ne")
         assert (await stores.sessions.get("s1", "ann")).name == "c d e"
+
+    async def test_one_that_is_gone_is_not_brought_back(
+        self, stores: Any, make_turn: Any, ended: Any
+    ) -> None:
+        await stores.sessions.create(session())
+        turn = make_turn(continues=True)
+        assert await stores.sessions.delete("s1", "ann")
+        with pytest.raises(NotFound):
+            await stores.turns.open(turn)
+        with pytest.raises(NotFound):
+            await stores.turns.close(ended(turn))
+        assert await stores.sessions.get("s1", "ann") is None
+        assert await stores.turns.get(turn.stream_id) is None
+        assert await stores.turns.unfinished() == []
+
+    async def test_one_that_is_there_is_continued(self, stores: Any, make_turn: Any) -> None:
+        await stores.sessions.create(session(""))
+        await stores.turns.open(make_turn(continues=True, question="Why not?"))
+        found = await stores.sessions.get("s1", "ann")
+        assert (found.name, found.created) == ("Why not?", 1.0)
+        assert found.updated > 1.0
+        with pytest.raises(NotFound):
+            await stores.turns.open(make_turn(continues=True, owner="bob"))
 
     async def test_its_turns_go_with_it(self, stores: Any, make_turn: Any, ended: Any) -> None:
         done, under_way = make_turn(), make_turn()
@@ -212,3 +236,15 @@ class TestIdempotency:
         assert await stores.idempotency.claim("ann", "k", "h", "three") == "one"
         await stores.idempotency.release("ann", "k", "one")
         assert await stores.idempotency.claim("ann", "k", "other", "four") == "four"
+
+    async def test_keys_are_forgotten_when_their_time_is_over(self) -> None:
+        now = 0.0
+        idempotency = MemoryIdempotency(keep=60.0, clock=lambda: now)
+        for number in range(100):
+            await idempotency.claim("ann", f"k{number}", "h", "one")
+        now = 30.0
+        await idempotency.claim("ann", "later", "h", "two")
+        now = 61.0
+        assert await idempotency.claim("ann", "later", "h", "three") == "two"
+        assert len(idempotency.rows) == 1
+        assert await idempotency.claim("ann", "k0", "other", "four") == "four"

@@ -21,7 +21,11 @@ async def first_pull(turn: Turn, kit: AnswerKit) -> AsyncGenerator[StreamEvent, 
 
 @step("OpenTurn")
 async def open_turn(turn: Turn, kit: AnswerKit) -> None:
-    """Store the question, and the session with its first question."""
+    """Store the question, and the session with its first question.
+
+    Raises:
+        NotFound: the session was deleted since the question was validated.
+    """
     await kit.turns.open(question_row(turn, kit))
     turn.note(continues=turn.question.continues)
 
@@ -50,6 +54,7 @@ def question_row(turn: Turn, kit: AnswerKit) -> storage.Turn:
         owner=question.owner,
         question=question.messages,
         created=float(question.created),
+        continues=question.continues,
         model=question.model or kit.llm.model,
         metadata=question.metadata,
     )

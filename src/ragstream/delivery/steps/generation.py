@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 import time
@@ -16,10 +17,13 @@ from ragstream.delivery.single_pass import SinglePassStream
 from ragstream.delivery.steps.following import records_of
 from ragstream.errors import BadIdempotencyKey, ProgrammingError
 from ragstream.events import Options, Question
+from ragstream.storage.base import Turn
+from ragstream.streamlog.base import LogStatus
 
 __all__ = ["claim_stream", "create_generator"]
 
 _KEY_MAX = 255
+_OPENING = (0.01, 0.03, 0.1, 0.3, 1.0, 0.0)  # seconds between looks for what is being begun elsewhere
 
 
 @step("AsyncGen")
@@ -76,9 +80,12 @@ def _options(asked: Inquiry, kit: DeliveryKit) -> Options:
 
 
 def _key_of(exchange: Exchange) -> str | None:
-    key = exchange.request.headers.get("idempotency-key")
-    if key is not None and (not 0 < len(key) <= _KEY_MAX or not key.isprintable()):
-        raise BadIdempotencyKey(f"An idempotency key has 1 to {_KEY_MAX} printable characters.")
+    keys = exchange.request.headers.getlist("idempotency-key")
+    if not keys:
+        return None
+    key = keys[0]
+    if len(keys) > 1 or not 0 < len(key) <= _KEY_MAX or not (key.isascii() and key.isprintable()):
+        raise BadIdempotencyKey(f"An idempotency key is one, of 1 to {_KEY_MAX} printable ASCII characters.")
     return key
 
 
@@ -105,15 +112,29 @@ async def _begin_once(exchange: Exchange, kit: DeliveryKit, key: str) -> None:
         raise ProgrammingError("only a created generator can be claimed")
     owner = exchange.principal.name
     body_hash = hashlib.sha256(msgspec.json.encode(exchange.asked)).hexdigest()
-    stream_id = await kit.idempotency.claim(owner, key, body_hash, exchange.stream_id)
-    if stream_id != exchange.stream_id:
-        status, turn = await kit.log.status(stream_id), await kit.turns.get(stream_id)
+    while True:
+        stream_id = await kit.idempotency.claim(owner, key, body_hash, exchange.stream_id)
+        if stream_id == exchange.stream_id:
+            break
+        status, turn = await _begun(kit, stream_id)
         if status is not None or turn is not None:
             await exchange.stream.aclose()
             exchange.stream_id, exchange.session_id = stream_id, turn.session_id if turn else ""
-            asked = _same(exchange.asked, stream_id)
-            exchange.records = records_of(kit, status, turn, asked)
+            exchange.records = records_of(kit, status, turn, _same(exchange.asked, stream_id))
             return
         await kit.idempotency.release(owner, key, stream_id)
-        await kit.idempotency.claim(owner, key, body_hash, exchange.stream_id)
-    await _begin(exchange, kit)
+    try:
+        await _begin(exchange, kit)
+    except BaseException:
+        await kit.idempotency.release(owner, key, stream_id)
+        raise
+
+
+async def _begun(kit: DeliveryKit, stream_id: str) -> tuple[LogStatus | None, Turn | None]:
+    """Return what there is of an answer; another process may have claimed its key a moment ago."""
+    for pause in _OPENING:
+        status, turn = await kit.log.status(stream_id), await kit.turns.get(stream_id)
+        if status is not None or turn is not None:
+            return status, turn
+        await asyncio.sleep(pause)
+    return None, None
