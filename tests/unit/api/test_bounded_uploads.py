@@ -57,6 +57,13 @@ async def test_beyond_the_limit_no_more_is_read(client: httpx.AsyncClient) -> No
     assert sum(taken) < 100_000
 
 
+async def test_of_two_files_none_is_lost_unsaid(client: httpx.AsyncClient) -> None:
+    body = HEAD + b"one\r\n" + HEAD + b"two\r\n--cut--\r\n"
+    reply = await client.post(PATH, content=body, headers=FORM | KEY)
+    assert (reply.status_code, reply.json()["code"]) == (400, "bad_request")
+    assert "one file" in reply.json()["detail"]
+
+
 @pytest.mark.parametrize("path", [PATH, "/api/v1/auth/session"])
 async def test_a_body_that_stops_to_arrive_is_refused(client: httpx.AsyncClient, path: str) -> None:
     async def stuck() -> AsyncIterator[bytes]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, File, UploadFile
+from fastapi import APIRouter, Depends, File, Request, UploadFile
 from starlette.responses import Response
 
 from ragstream.api.bounded import BoundedRoute
 from ragstream.api.caller import Parts, authenticated, library_of
 from ragstream.api.described import Responses, problems, returns
 from ragstream.api.replies import DocumentList, DocumentText, reply
-from ragstream.errors import BodyTooLarge, NotFound
+from ragstream.errors import BadRequest, BodyTooLarge, NotFound
 from ragstream.knowledge.base import Document
 
 __all__ = ["router"]
@@ -41,8 +41,10 @@ async def list_documents(parts: Parts) -> Response:
     status_code=201,
     responses=returns(Document, "The document", status=201) | problems(404, 413, 415, 422, 507),
 )
-async def add_document(parts: Parts, file: Annotated[UploadFile, File()]) -> Response:
+async def add_document(parts: Parts, request: Request, file: Annotated[UploadFile, File()]) -> Response:
     """Read and index one file; it can be asked about when this returns."""
+    if len((await request.form()).getlist("file")) > 1:  # the framework would take the last of them
+        raise BadRequest("A request takes one file: send each in a request of its own.")
     limit = parts.settings.upload_max
     if file.size is None or file.size > limit:
         raise BodyTooLarge(f"The file is larger than the limit of {limit} bytes.")
