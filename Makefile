@@ -49,6 +49,7 @@ docs: setup ## write anew what the documentation quotes from the program, and ch
 	@$(PYTHON_RUN) scripts/docs.py
 	@$(PYTHON_RUN) -m ragstream.settings.page
 	@$(PYTHON_RUN) scripts/draw_grammar.py >docs/architecture/grammar.md
+	@$(PYTHON_RUN) scripts/list_metrics.py >docs/reference/metrics.md
 	@$(PYTHON_RUN) -m pytest -q tests/architecture/test_docs.py
 
 trial: setup ## run the tests that take minutes

@@ -68,6 +68,7 @@ class Readers:
     def __init__(self, log: StreamLog, metrics: Metrics, settings: DeliverySettings) -> None:
         self._log = log
         self._gauge = metrics.readers
+        self._refusals = metrics.refusals
         self._settings = settings
         self._count = 0
         self._places: dict[str, set[Place]] = {}
@@ -85,6 +86,7 @@ class Readers:
             Unavailable: the process has no place for another one.
         """
         if self._count >= self._settings.max_readers:
+            self._refusals.labels("server_readers_limit").inc()
             raise Unavailable(
                 f"The server has as many readers as it may ({self._settings.max_readers}); "
                 "come back in a moment.",
@@ -137,6 +139,7 @@ class Readers:
     def _admit(self, stream_id: str) -> None:
         self.require_room()
         if self.of(stream_id) >= self._settings.max_readers_per_stream:
+            self._refusals.labels("stream_readers_limit").inc()
             raise TooManyRequests(
                 f"This answer has as many readers as it may ({self._settings.max_readers_per_stream}): "
                 "close one, or come back in a moment.",

@@ -155,6 +155,7 @@ class Supervisor:
         if self._draining:
             raise Unavailable("The server is shutting down; ask again in a moment.", retry_after=_AGAIN)
         if self.live >= settings.max_answers:
+            self._metrics.refusals.labels("server_answers_limit").inc()
             raise Unavailable(
                 f"The server has as many answers under way as it may ({settings.max_answers}); "
                 "ask again in a moment.",
@@ -163,6 +164,7 @@ class Supervisor:
             )
         most = settings.max_answers_per_owner
         if most is not None and self._owners[owner] >= most:
+            self._metrics.refusals.labels("owner_answers_limit").inc()
             raise TooManyRequests(
                 f"You have as many answers under way as you may ({most}): wait for one to end, or stop one.",
                 retry_after=_AGAIN,

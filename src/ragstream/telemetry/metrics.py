@@ -48,9 +48,16 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self.producers = self._gauge("producers", "Answers being generated now")
+        self.producers = self._gauge("producers", "Answers under way now")
         self.readers = self._gauge("readers", "Readers of answers now")
+        self.streams = self._counter(
+            "streams", "Answers read, as events or whole, by protocol", "protocol", "form"
+        )
         self.resumes = self._counter("resumes", "Readers who came back to an answer that had begun")
+        self.gaps = self._counter(
+            "gaps", "Readers whose cursor could not be honoured, by what they were told", "told"
+        )
+        self.refusals = self._counter("refusals", "Requests refused by a limit, by its code", "code")
         self.evictions = self._counter("evictions", "Readers who took nothing for the write deadline")
         self.departures = self._counter(
             "departures", "Readers sent away, with word when to come back, by why", "reason"
@@ -60,11 +67,15 @@ class Metrics:
         )
         self.settled = self._counter("settled_answers", "Answers ended after their process had died")
         self.events = self._counter("events_logged", "Events acknowledged by the stream log")
-        self.unread_tokens = self._counter("unread_tokens", "Deltas generated while nobody was reading")
-        self.first_byte = self._histogram(
-            "first_byte_seconds", "From a request to its first event sent", _WAITS
+        self.unread_tokens = self._counter(
+            "unread_tokens", "Deltas generated while nobody was reading in the same process"
         )
-        self.token_gap = self._histogram("token_gap_seconds", "Between two deltas of one answer", _GAPS)
+        self.first_byte = self._histogram(
+            "first_byte_seconds", "From a question to its first event on the wire", _WAITS
+        )
+        self.token_gap = self._histogram(
+            "token_gap_seconds", "Between two deltas of one answer, as it is generated", _GAPS
+        )
         self._answers = self._counter("answers", "Answers by how they ended", "status")
         self._attempts = self._counter("answer_attempts", "Calls of a provider that answers needed")
         self._tokens = self._counter("tokens", "Tokens used by answers", "model", "kind")

@@ -31,6 +31,7 @@ async def collect_answer(exchange: Exchange, kit: DeliveryKit) -> None:
     whole = exchange.asked.dialect.whole()
     until = None if exchange.asked.wait else await _so_far(exchange, kit)
     with kit.supervisor.reading(exchange.stream_id, asked=exchange.began):
+        kit.metrics.streams.labels(exchange.asked.dialect.name, "whole").inc()
         await race(_apply_all(exchange.records, whole, until), until_left(exchange.receive))
     exchange.collected, answer = whole, whole.answer
     exchange.note(events=answer.seq, ending=answer.ending and answer.ending.type)

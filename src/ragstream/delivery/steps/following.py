@@ -53,11 +53,17 @@ async def find_stream(exchange: Exchange, kit: DeliveryKit) -> None:
         dialect=asked.dialect,
         after=asked.after,
     )
-    if status is not None and await _is_read(kit, status, turn, asked):
-        exchange.reply = _nothing_more()
-    else:
-        asked = msgspec.structs.replace(asked, stream_id=stream_id)
-        exchange.records = records_of(kit, status, turn, asked)
+    try:
+        if status is not None and await _is_read(kit, status, turn, asked):
+            exchange.reply = _nothing_more()
+        else:
+            asked = msgspec.structs.replace(asked, stream_id=stream_id)
+            exchange.records = records_of(kit, status, turn, asked)
+    except (CursorAhead, CursorExpired) as refusal:
+        kit.metrics.gaps.labels(refusal.code).inc()
+        raise
+    if status is None and asked.streaming:
+        kit.metrics.gaps.labels("reset").inc()
     exchange.note(stream_id=stream_id, after=asked.after, from_log=status is not None)
 
 

@@ -62,6 +62,7 @@ async def return_response(exchange: Exchange, kit: DeliveryKit) -> None:  # noqa
 async def _stream(exchange: Exchange, kit: DeliveryKit, place: Place) -> None:
     if exchange.asked is None or exchange.setup is None or exchange.frames is None:
         raise ProgrammingError("only formatted chunks can be sent")
+    kit.metrics.streams.labels(exchange.asked.dialect.name, "stream").inc()
     ids = (exchange.stream_id, exchange.session_id)
     is_new = exchange.run is not None
 
