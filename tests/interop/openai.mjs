@@ -22,6 +22,35 @@ const calls = {
     const options = { model: "ragstream", messages, stream: true, stream_options: { include_usage: true } };
     for await (const chunk of await client.chat.completions.create(options)) take(said, chunk);
   },
+  // In the background, so that it can be read on after a line was cut.
+  async respond(said, input) {
+    Object.assign(said, { numbers: [], types: [] });
+    let id;
+    let stream = await client.responses.create({ input: input[0].content, stream: true, background: true });
+    for (;;) {
+      try {
+        for await (const event of stream) {
+          id ??= event.response.id;
+          said.numbers.push(event.sequence_number);
+          said.types.push(event.type);
+          if (event.type === "response.output_text.delta") said.text += event.delta;
+          if (event.type === "response.output_text.annotation.added") said.annotations.push(event.annotation);
+          if (event.type === "response.failed") said.failed = event.response.error.code;
+        }
+        break;
+      } catch (error) {
+        if (error instanceof OpenAI.APIError) throw error;
+        said.cuts = (said.cuts ?? 0) + 1;
+        stream = await client.responses.retrieve(id, { stream: true, starting_after: said.numbers.at(-1) });
+      }
+    }
+    const response = await client.responses.retrieve(id);
+    Object.assign(said, { status: response.status, whole: response.output_text, usage: response.usage });
+  },
+  async stop(said, input) {
+    const { id } = await client.responses.create({ input: input[0].content, background: true });
+    said.status = (await client.responses.cancel(id)).status;
+  },
 };
 
 const all = [];

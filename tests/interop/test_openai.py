@@ -8,6 +8,7 @@ from typing import Any
 import openai
 import pytest
 
+ENDINGS = ("response.completed", "response.failed", "response.incomplete")
 Call = tuple[str, str]
 Client = Callable[..., Awaitable[list[dict[str, Any]]]]
 
@@ -43,6 +44,38 @@ class Python:
         )
         async for chunk in stream:
             self._take(said, chunk.to_dict())
+
+    async def respond(self, said: dict[str, Any], messages: Any) -> None:
+        said |= {"numbers": [], "types": [], "cuts": 0}
+        create = self._client.responses.create(input=messages[0]["content"], stream=True, background=True)
+        stream, name = await create, ""
+        while not name or not said["types"][-1].startswith(ENDINGS):
+            try:
+                async for event in stream:
+                    name = name or event.response.id  # type: ignore[union-attr]
+                    self._note(said, event)
+            except openai.APIConnectionError:
+                said["cuts"] += 1
+                stream = await self._client.responses.retrieve(
+                    name, stream=True, starting_after=said["numbers"][-1]
+                )
+        response = await self._client.responses.retrieve(name)
+        said |= {"status": response.status, "whole": response.output_text}
+        said["usage"] = response.usage and response.usage.to_dict()
+
+    def _note(self, said: dict[str, Any], event: Any) -> None:
+        said["numbers"].append(event.sequence_number)
+        said["types"].append(event.type)
+        if event.type == "response.output_text.delta":
+            said["text"] += event.delta
+        if event.type == "response.output_text.annotation.added":
+            said["annotations"].append(event.to_dict()["annotation"])
+        if event.type == "response.failed":
+            said["failed"] = event.response.error.code
+
+    async def stop(self, said: dict[str, Any], messages: Any) -> None:
+        begun = await self._client.responses.create(input=messages[0]["content"], background=True)
+        said["status"] = (await self._client.responses.cancel(begun.id)).status
 
     def _take(self, said: dict[str, Any], chunk: Any) -> None:
         said["usage"] = chunk.get("usage")
@@ -102,6 +135,24 @@ async def test_a_cut_line_is_thrown(house: Any, client: Any) -> None:
     assert said["error"]
     assert said["text"] in house.TEXT
     assert not said.get("finish_reason")
+
+
+async def test_a_response_is_read_on_where_the_line_was_cut(house: Any, client: Any) -> None:
+    house.cuts = [3000]
+    (said,) = await client(house.line)(("respond", "Tell me slowly."))
+    assert (said["cuts"], said.get("error")) == (1, None)
+    assert said["numbers"] == list(range(1, len(said["numbers"]) + 1))
+    assert (said["types"][0], said["types"][-1]) == ("response.created", "response.completed")
+    assert said["text"] == said["whole"] == house.TEXT
+    assert [one["title"] for one in said["annotations"] if one["type"] == "url_citation"] == ["Verbs"]
+    assert (said["status"], said["usage"]["total_tokens"]) == ("completed", 21)
+
+
+async def test_a_response_that_fails_or_is_stopped(house: Any, client: Any) -> None:
+    failed, stopped = await client(house.address)(("respond", "Fail."), ("stop", "Never end."))
+    assert (failed["status"], failed["failed"]) == ("failed", "upstream_error")
+    assert failed["types"].count("response.failed") == 1
+    assert stopped["status"] == "cancelled"
 
 
 async def test_traps(upstream: Any, client: Any, request: pytest.FixtureRequest) -> None:
