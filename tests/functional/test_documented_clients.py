@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
+INTEROP = ROOT / "tests" / "interop"  # where the packages of others are
 DOCUMENTED = "http://127.0.0.1:8000"
 
 Serving = Callable[[list[str], Path], AbstractContextManager[httpx.Client]]
@@ -32,9 +35,9 @@ def address(serving: Serving, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield str(client.base_url).rstrip("/")
 
 
-def _run(*command: str) -> str:
+def _run(*command: str, cwd: Path | None = None) -> str:
     done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60
+        command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -44,6 +47,40 @@ def _run(*command: str) -> str:
 def test_python(example: str, address: str) -> None:
     printed = _run(sys.executable, "-W", "error", "-c", example.replace(DOCUMENTED, address))
     assert "press the stop button" in printed
+
+
+@pytest.mark.parametrize("example", _blocks("how-to/use-openai-clients.md", "python"))
+def test_openai_for_python(example: str, address: str) -> None:
+    printed = _run(sys.executable, "-W", "error", "-c", example.replace(DOCUMENTED, address))
+    assert "press the stop button" in printed
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize("example", _blocks("how-to/use-openai-clients.md", "js"))
+def test_openai_for_node(example: str, address: str) -> None:
+    printed = _run("node", "--input-type=module", "--eval", example.replace(DOCUMENTED, address), cwd=INTEROP)
+    assert "press the stop button" in printed or printed.strip() in {"cancelled", "completed"}
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize("example", _blocks("how-to/use-langchain.md", "python"))
+def test_langchain(example: str, address: str) -> None:
+    python = str(ROOT / ".venv-interop" / "bin" / "python")
+    printed = _run(python, "-c", example.replace(DOCUMENTED, address))
+    assert "press the stop button" in printed
+    assert "\nStop an answer" in printed  # the title of a page that is cited
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("example", _blocks("how-to/read-a-stream-in-a-browser.md", "js"))
+def test_a_browser(example: str, address: str) -> None:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    chromium = next(path for name in names if (path := shutil.which(name)))
+    with sync_playwright() as playwright:
+        page = playwright.chromium.launch(executable_path=chromium).new_page()
+        page.goto(f"{address}/healthz")  # any page of the server
+        page.evaluate(f"async () => {{ {example} }}")
+        expect(page.locator("body")).to_contain_text("press the stop button", timeout=20_000)
 
 
 @pytest.mark.parametrize("example", _blocks("how-to/read-a-stream-with-curl.md", "sh"))
