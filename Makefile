@@ -52,8 +52,8 @@ docs: setup ## write anew what the documentation quotes from the program, and ch
 	@$(PYTHON_RUN) scripts/list_metrics.py >docs/reference/metrics.md
 	@$(PYTHON_RUN) -m pytest -q tests/architecture/test_docs.py
 
-trial: setup ## run the tests that take minutes
-	@$(PYTHON_RUN) -m pytest $(AUDITED) -m nightly $(ARGS)
+trial: setup ## break everything, again and again; two hours, or ARGS="-k T01"; see docs/explanation/reliability.md
+	@$(PYTHON_RUN) -m pytest $(AUDITED) -m "trial or nightly" $(ARGS)
 
 interop: setup ## install the clients and servers of others that some tests talk to, apart from .venv
 	@cmp -s requirements-interop.lock .venv-interop/.made-from || { $(PYTHON_RUN) -m venv --clear .venv-interop && \

@@ -27,6 +27,8 @@ from typing import Any, Literal, NamedTuple
 import hypothesis
 import pytest
 
+pytest_plugins = ["tests.trial"]
+
 # A machine with other work is slow at everything: what took long says nothing about the code.
 hypothesis.settings.register_profile(
     "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]

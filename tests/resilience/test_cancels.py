@@ -8,6 +8,9 @@ import random
 from contextlib import aclosing
 from typing import Any
 
+import pytest
+from tests.trial import Trial
+
 from ragstream.bootstrap.service import Service
 from ragstream.events import Answer, EventType
 from ragstream.llm import ScriptedProvider
@@ -38,7 +41,8 @@ async def stopped_answer(service: Service, provider: ScriptedProvider, moment: i
     return answer
 
 
-async def test_random_stops(serve: Any) -> None:
+@pytest.mark.trial("T28", "a stop at a random moment of the answer")
+async def test_random_stops(serve: Any, trial: Trial) -> None:
     chance = random.Random(SEED)
     script = [part for number in range(8) for part in (f"word{number} ", 3.0)]
     provider = ScriptedProvider(script, pause=pass_by)
@@ -48,6 +52,7 @@ async def test_random_stops(serve: Any) -> None:
         async def stop_some(moments: list[int]) -> None:
             for moment in moments:
                 answer = await stopped_answer(server.service, provider, moment)
+                trial.cases += 1
                 endings.append(answer.ending and answer.ending.type)
 
         moments = [chance.randrange(60) for _ in range(STOPS)]
