@@ -97,7 +97,7 @@ async def start(upstream: Any, *arguments: str, **variables: str) -> asyncio.sub
 async def run(upstream: Any, *arguments: str) -> str:
     """Return what a program prints, which must be nothing on stderr."""
     process = await start(upstream, *arguments)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(100):
         out, err = await process.communicate()
     slow_import = b"Executing <Task"  # asyncio's debug mode remarks on how long importing the SDK takes
     assert [line for line in err.splitlines() if not line.startswith(slow_import)] == []
@@ -119,7 +119,7 @@ async def test_the_example_may_be_interrupted(upstream: Any) -> None:
     upstream.answers = [[upstream.HEAD, upstream.chunk("Hel"), upstream.STALL]]
     process = await start(upstream, str(EXAMPLE), PYTHONUNBUFFERED="1")
     assert process.stdout is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(100):
         while b"Hel" not in await process.stdout.readline():
             pass
         process.send_signal(signal.SIGINT)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
@@ -24,10 +23,19 @@ from ragstream.events import (
     TextDelta,
     ToolCall,
     ToolCallDelta,
-    Usage,
     without_surrogates,
 )
 from ragstream.llm.failures import said_error
+from ragstream.llm.shapes import (
+    CallPiece,
+    Chunk,
+    Delta,
+    Function,
+    TokenCounts,
+    decode_chunk,
+    parts_of,
+    usage_of,
+)
 from ragstream.llm.sse import EventData, LineTooLong
 
 __all__ = ["ChatStream"]
@@ -42,65 +50,6 @@ _FINISH = {  # words for the same four reasons
 _WHOLE_CAP = 8 << 20  # bytes of an answer in one piece
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")  # of a character, escaped: no strict decoder takes it alone
 _MAX_CALLS = 128  # of one answer; a provider that counts on is broken
-
-
-class _Function(msgspec.Struct, gc=False):
-    name: str | None = None
-    arguments: str | dict[str, Any] | None = None
-
-
-class _CallPiece(msgspec.Struct, gc=False):
-    index: int | None = None
-    id: str | None = None
-    function: _Function | None = None
-
-
-class _Delta(msgspec.Struct, gc=False):
-    content: str | list[Any] | None = None
-    reasoning_content: Any = None
-    reasoning: Any = None
-    refusal: str | None = None
-    tool_calls: list[_CallPiece] | None = None
-
-
-class _Choice(msgspec.Struct, gc=False):
-    index: int | None = None
-    delta: _Delta | None = None
-    message: _Delta | None = None  # instead of it, in an answer in one piece
-    finish_reason: str | None = None
-
-
-class _PromptDetails(msgspec.Struct, gc=False):
-    cached_tokens: int | None = None
-
-
-class _CompletionDetails(msgspec.Struct, gc=False):
-    reasoning_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct, gc=False):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-    prompt_tokens_details: _PromptDetails | None = None
-    completion_tokens_details: _CompletionDetails | None = None
-
-
-class _Groq(msgspec.Struct, gc=False):
-    usage: _Usage | None = None
-    error: Any = None
-
-
-class _Chunk(msgspec.Struct, gc=False):
-    choices: list[_Choice] | None = None
-    usage: _Usage | None = None
-    model: str | None = None
-    error: Any = None
-    object: str | None = None
-    x_groq: _Groq | None = None
-
-
-_decode_chunk = msgspec.json.Decoder(_Chunk).decode
 
 
 class ChatStream:
@@ -118,7 +67,7 @@ class ChatStream:
         self._body: EventData | _Whole | None = None  # its first byte will tell
         self._finish_reason = ""
         self._model: str | None = None
-        self._usage: _Usage | None = None
+        self._usage: TokenCounts | None = None
         self._calls: list[_OpenCall] = []
         self._half = ""  # of a character that a chunk was cut in
         self._places: dict[int, int] = {}  # a provider's index of a call -> its place among ours
@@ -160,7 +109,7 @@ class ChatStream:
         reason = _FINISH.get(self._finish_reason, self._finish_reason)
         if self._calls and reason == "stop":
             reason = "tool_calls"  # some servers never say it
-        usage = _told(self._usage) if self._usage else None
+        usage = usage_of(self._usage) if self._usage else None
         yield StreamEvent(
             type=EventType.MESSAGE_COMPLETE, finish_reason=reason, model=self._model, usage=usage
         )
@@ -182,9 +131,9 @@ class ChatStream:
             if choice.finish_reason:
                 self._finish(choice.finish_reason)
 
-    def _decoded(self, data: bytes) -> _Chunk | None:
+    def _decoded(self, data: bytes) -> Chunk | None:
         try:
-            chunk = _decode_chunk(data)
+            chunk = decode_chunk(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self.done = data.strip() == b"[DONE]"
             if self.done or not data.strip():
@@ -194,12 +143,12 @@ class ChatStream:
             raise said_error(self.name, data, self._key)
         return chunk
 
-    def _joined(self, data: bytes, error: Exception) -> _Chunk:
+    def _joined(self, data: bytes, error: Exception) -> Chunk:
         """Read a chunk cut in the middle of an emoji, as servers that count in UTF-16 may cut it."""
         try:
             if not _HALF.search(data):
                 raise error
-            chunk = msgspec.convert(json.loads(data), _Chunk)
+            chunk = msgspec.convert(json.loads(data), Chunk)
         except (ValueError, RecursionError):
             raise self._broken("sent a chunk that cannot be read") from error
         for delta in (choice.delta for choice in chunk.choices or ()):
@@ -209,10 +158,10 @@ class ChatStream:
                 delta.content = without_surrogates(text.removesuffix(self._half))
         return chunk
 
-    def _said(self, delta: _Delta) -> Iterator[StreamEvent]:
+    def _said(self, delta: Delta) -> Iterator[StreamEvent]:
         content = delta.content
         if delta.reasoning_content or delta.reasoning or isinstance(content, list):
-            reasoning, content = _parts(delta)
+            reasoning, content = parts_of(delta)
             if reasoning:
                 yield StreamEvent(
                     type=EventType.REASONING_DELTA, reasoning_delta=ReasoningDelta(content=reasoning)
@@ -225,14 +174,14 @@ class ChatStream:
         for piece in delta.tool_calls or ():
             yield StreamEvent(type=EventType.TOOL_CALL_DELTA, tool_call_delta=self._called(piece))
 
-    def _called(self, piece: _CallPiece) -> ToolCallDelta:
+    def _called(self, piece: CallPiece) -> ToolCallDelta:
         place = self._place(piece)
         if place == len(self._calls):
             if place >= _MAX_CALLS:
                 raise self._broken(f"called more than {_MAX_CALLS} tools at once")
             self._calls.append(_OpenCall(piece.id or f"call_{place}"))
         call = self._calls[place]
-        function = piece.function or _Function()
+        function = piece.function or Function()
         arguments = function.arguments or ""
         if isinstance(arguments, dict):
             arguments = msgspec.json.encode(arguments).decode()
@@ -246,7 +195,7 @@ class ChatStream:
             arguments=arguments,
         )
 
-    def _place(self, piece: _CallPiece) -> int:
+    def _place(self, piece: CallPiece) -> int:
         """Return where the piece belongs; without an index, a new id or name begins a new call."""
         if piece.index is not None:
             return self._places.setdefault(piece.index, len(self._calls))
@@ -317,41 +266,9 @@ class _OpenCall:
         return ToolCall(id=self.id, name=self.name, arguments="".join(self.arguments) or "{}")
 
 
-def _parts(delta: _Delta) -> tuple[str, str]:
-    """Return reasoning and text of a delta that has reasoning or says its content in parts (Mistral)."""
-    reasoning = next((r for r in (delta.reasoning_content, delta.reasoning) if r and isinstance(r, str)), "")
-    if not isinstance(delta.content, list):
-        return reasoning, delta.content or ""
-    text = ""
-    for part in delta.content:
-        if isinstance(part, dict) and part.get("type") == "thinking":
-            reasoning += "".join(_text_of(thought) for thought in part.get("thinking") or ())
-        else:
-            text += _text_of(part)
-    return reasoning, text
-
-
-def _text_of(part: object) -> str:
-    text = part.get("text") if isinstance(part, dict) else part
-    return text if isinstance(text, str) else ""
-
-
 def _is_whole(data: bytes) -> bool:
     try:
         msgspec.json.decode(data, type=msgspec.Raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return data.strip() == b"[DONE]"
     return True
-
-
-def _told(usage: _Usage) -> Usage:
-    prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
-    cached = usage.prompt_tokens_details and usage.prompt_tokens_details.cached_tokens
-    reasoning = usage.completion_tokens_details and usage.completion_tokens_details.reasoning_tokens
-    return Usage(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        total_tokens=usage.total_tokens or prompt + completion,
-        cached_tokens=cached or 0,
-        reasoning_tokens=reasoning or 0,
-    )
