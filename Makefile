@@ -6,7 +6,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 ARGS ?=
 AUDITED = -p ragstream.audit.pytest_plugin --rag-facts .ragstream-facts.json
-BENCHMARKS = $(filter-out benchmarks/retrieval.py,$(wildcard benchmarks/*.py))
+BENCHMARKS = $(filter-out benchmarks/compare.py benchmarks/retrieval.py,$(wildcard benchmarks/*.py))
 
 # A data folder for each DOCS, so that answers never mix them; your own RAGSTREAM_DATA_DIR wins.
 DATA = $(if $(RAGSTREAM_DATA_DIR),,--data-dir ".ragstream/$(subst /,-,$(DOCS))")
@@ -19,10 +19,10 @@ endif
 # A newcomer's terminal stays readable; `info` tells of every step.
 serve: export RAGSTREAM_LOG_LEVEL ?= warning
 
-.PHONY: help setup serve test check bench docs trial interop lock
+.PHONY: help setup serve test check bench bench-full docs trial interop peers lock
 
 help: ## list the commands
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1	/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1	/p' Makefile | expand -t 12
 
 setup: ## make .venv, or bring it up to date
 	@PYTHON="$(PYTHON)" scripts/setup
@@ -41,7 +41,10 @@ check: setup ## lint, formatting, types, layers, and the rules of the house
 	@$(PYTHON_RUN) -m ragstream audit --check
 	@$(PYTHON_RUN) -m pytest -q tests/architecture
 
-bench: setup ## run the benchmarks; FOLDER=judged questions adds the one of retrieval
+bench: setup peers interop ## stand Ragstream beside what one would use instead, under ten minutes; ARGS="--only relay,memory"
+	@$(PYTHON_RUN) benchmarks/compare.py $(ARGS)
+
+bench-full: bench ## run the other benchmarks too; FOLDER=judged questions adds the one of retrieval
 	@set -e; for bench in $(BENCHMARKS); do echo "== $$bench"; $(PYTHON_RUN) $$bench; done
 	@$(if $(FOLDER),$(PYTHON_RUN) benchmarks/retrieval.py $(FOLDER),:)
 
@@ -64,10 +67,18 @@ interop: setup ## install the clients and servers of others that some tests talk
 		npm ci --prefix tests/interop --silent && \
 		cp tests/interop/package-lock.json tests/interop/node_modules/.made-from; }
 
+peers: setup ## install what the benchmarks stand Ragstream beside, apart from .venv
+	@cmp -s requirements-peers.lock .venv-peers/.made-from || { $(PYTHON_RUN) -m venv --clear .venv-peers && \
+		.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--require-hashes --only-binary :all: -r requirements-peers.lock && \
+		cp requirements-peers.lock .venv-peers/.made-from; }
+
 lock: ## resolve the locks anew (needs uv and npm)
 	uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --group dev \
 		--custom-compile-command 'make lock' pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url \
 		--group interop --custom-compile-command 'make lock' -o requirements-interop.lock
+	uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url -c requirements.lock \
+		--group peers --custom-compile-command 'make lock' -o requirements-peers.lock
 	npm install --prefix tests/interop --package-lock-only --silent
-	@! grep -nE '://|^-' requirements.lock requirements-interop.lock
+	@! grep -nE '://|^-' requirements.lock requirements-interop.lock requirements-peers.lock

@@ -1,0 +1,1 @@
+"""What the benchmarks stand on: a scripted upstream, a load client, the servers, and what is read of them."""
