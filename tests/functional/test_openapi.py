@@ -30,6 +30,8 @@ _MORE_THAN_A_SCHEMA = (
     "POST /api/v1/chatbot/chat/stream",
     "POST /v1/chat/completions",
     "POST /v1/responses",
+    "POST /api/v1/ui/chat",
+    "POST /api/v1/ui/agent",
 )
 
 

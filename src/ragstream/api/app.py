@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from ragstream.api import errors, openapi, page
 from ragstream.api.middleware import Guard, RequestId
 from ragstream.api.parts import ApiParts
-from ragstream.api.routes import chat, completions, documents, responses, service, sessions, streams
+from ragstream.api.routes import chat, completions, documents, responses, service, sessions, streams, ui
 
 __all__ = ["create_app"]
 
@@ -34,6 +34,7 @@ _ROUTERS = (
     chat.router,
     completions.router,
     responses.router,
+    ui.router,
     streams.router,
     sessions.router,
     documents.router,

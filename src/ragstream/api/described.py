@@ -17,14 +17,15 @@ __all__ = [
     "STREAM_HEADERS",
     "Responses",
     "answers",
+    "block_events",
     "body",
     "content",
     "guarded",
-    "openai_events",
     "openai_problems",
     "openai_returns",
     "problems",
     "returns",
+    "words",
 ]
 
 Responses = dict[int | str, dict[str, Any]]
@@ -109,8 +110,8 @@ def guarded(*statuses: int) -> Responses:
     }
 
 
-def openai_events() -> dict[str, Any]:
-    """Describe a stream whose blocks are OpenAI's: objects of theirs, which their own document describes."""
+def block_events() -> dict[str, Any]:
+    """Describe a stream whose blocks are somebody else's, whose own documents describe them."""
     return {
         "itemSchema": {"type": "object", "required": ["data"], "properties": {"data": {"type": "string"}}}
     }
@@ -121,6 +122,14 @@ def openai_problems(*statuses: int) -> Responses:
     described = {"$ref": "#/components/schemas/OpenAIError"}
     return {
         status: {"description": TITLES[status], "content": {"application/json": {"schema": described}}}
+        for status in sorted({400, 401, 403, 421, 500, 503, *statuses})
+    }
+
+
+def words(*statuses: int) -> Responses:
+    """Describe the errors of a route whose clients show them to people."""
+    return {
+        status: {"description": TITLES[status], "content": {"text/plain": {"schema": {"type": "string"}}}}
         for status in sorted({400, 401, 403, 421, 500, 503, *statuses})
     }
 

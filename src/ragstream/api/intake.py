@@ -5,22 +5,34 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from ragstream.api.json_body import parse_json
-from ragstream.api.schemas import ChatRequest, CompletionRequest, ResponseRequest, parse
+from ragstream.api.schemas import (
+    AgentRequest,
+    ChatRequest,
+    CompletionRequest,
+    ResponseRequest,
+    UIChatRequest,
+    parse,
+)
 from ragstream.delivery.base import Follow, Inquiry
 from ragstream.delivery.protocols import DIALECTS
+from ragstream.delivery.protocols.agui import AGUIDialect
 from ragstream.delivery.protocols.base import Dialect
 from ragstream.delivery.protocols.chat import ChatDialect
 from ragstream.delivery.protocols.native import NativeDialect
 from ragstream.delivery.protocols.responses import ResponsesDialect
+from ragstream.delivery.protocols.ui import UIDialect
 from ragstream.delivery.setup import admits, require_event_stream
 from ragstream.errors import BadCursor, InvalidField
 
 __all__ = [
+    "AgentIntake",
     "ChatIntake",
     "CompletionIntake",
     "FollowIntake",
     "ResponseIntake",
+    "ResumeIntake",
     "RetrieveIntake",
+    "UIChatIntake",
     "cursor",
     "dialect_of",
 ]
@@ -119,6 +131,54 @@ class RetrieveIntake:
             wait=self._ended,
             dialect=ResponsesDialect(tells_endings=True),
         )
+
+
+class UIChatIntake:
+    """Reads a question of the AI SDK's chat."""
+
+    has_body = True
+    dialect: Dialect = UIDialect()
+
+    def parse(self, request: Request, body: bytes) -> Inquiry:  # noqa: ARG002
+        """Return the question.
+
+        Raises:
+            BadJSON: not JSON.
+            InvalidField: a field is wrong.
+        """
+        return parse(UIChatRequest, parse_json(body)).inquiry()
+
+
+class ResumeIntake:
+    """Reads a wish of the AI SDK's to go on with what is under way in a session."""
+
+    has_body = False
+    dialect: Dialect = UIDialect()
+
+    def __init__(self, session_id: str) -> None:
+        self._session_id = session_id
+
+    def parse(self, request: Request, body: bytes) -> Follow:  # noqa: ARG002
+        """Return the session; the client builds the message anew, so there is no cursor."""
+        return Follow(session_id=self._session_id, dialect=self.dialect)
+
+
+class AgentIntake:
+    """Reads a run of AG-UI's."""
+
+    has_body = True
+    dialect: Dialect = AGUIDialect()
+
+    def parse(self, request: Request, body: bytes) -> Inquiry:
+        """Return the question.
+
+        Raises:
+            BadJSON: not JSON.
+            InvalidField: a field is wrong, or asks for what cannot be done.
+            NotAcceptable: the client does not take a stream.
+        """
+        require_event_stream(request)
+        return parse(AgentRequest, parse_json(body)).inquiry()
 
 
 class FollowIntake:

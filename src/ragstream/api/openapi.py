@@ -22,11 +22,13 @@ from ragstream.api.replies import (
 )
 from ragstream.api.routes.completions import ModelList
 from ragstream.api.schemas import (
+    AgentRequest,
     ChatRequest,
     CompletionRequest,
     RenameRequest,
     ResponseRequest,
     SessionRequest,
+    UIChatRequest,
 )
 from ragstream.delivery.protocols.native import ChatResponse
 from ragstream.events import StreamEvent
@@ -95,7 +97,15 @@ def _operations(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _incoming() -> dict[str, Any]:
-    models = (ChatRequest, CompletionRequest, ResponseRequest, SessionRequest, RenameRequest)
+    models = (
+        AgentRequest,
+        UIChatRequest,
+        ChatRequest,
+        CompletionRequest,
+        ResponseRequest,
+        SessionRequest,
+        RenameRequest,
+    )
     _, definitions = models_json_schema(
         [(model, "validation") for model in models], ref_template=_REF.format("{model}")
     )

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from ragstream.api.caller import Caller, Parts
-from ragstream.api.described import IDEMPOTENCY, answers, body, openai_events, openai_problems, openai_returns
+from ragstream.api.described import IDEMPOTENCY, answers, block_events, body, openai_problems, openai_returns
 from ragstream.api.intake import CompletionIntake
 from ragstream.api.middleware import request_id
 from ragstream.api.parts import ApiParts
@@ -23,7 +23,7 @@ __all__ = ["ModelList", "ModelOut", "router"]
 router = APIRouter(prefix="/v1", tags=["openai"], default_response_class=Response)
 
 _ANSWER: dict[str, Any] = {
-    "text/event-stream": openai_events(),
+    "text/event-stream": block_events(),
     "application/json": {"schema": {"type": "object", "required": ["id", "object", "choices"]}},
 }
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from ragstream.api.caller import Caller, Parts
-from ragstream.api.described import IDEMPOTENCY, answers, body, openai_events, openai_problems
+from ragstream.api.described import IDEMPOTENCY, answers, block_events, body, openai_problems
 from ragstream.api.intake import ResponseIntake, RetrieveIntake
 from ragstream.api.middleware import request_id
 from ragstream.api.routes.streams import stop
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1/responses", tags=["openai"], default_response_cla
 _RESPONSE: dict[str, Any] = {
     "application/json": {"schema": {"type": "object", "required": ["id", "object", "status", "output"]}}
 }
-_EVENTS = {"text/event-stream": openai_events()}
+_EVENTS = {"text/event-stream": block_events()}
 _STREAM: dict[str, Any] = {
     "parameters": [
         {"name": "stream", "in": "query", "schema": {"enum": ["true", "false"]}},

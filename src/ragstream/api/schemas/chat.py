@@ -24,7 +24,7 @@ from ragstream.events import (
     ToolCall,
 )
 
-__all__ = ["CompletionRequest", "Tuning", "model_named", "refuse_tools"]
+__all__ = ["CallIn", "CompletionRequest", "Tuning", "model_named", "refuse_tools"]
 
 _Text = Annotated[str, Field(max_length=MAX_CHARACTERS)]
 

@@ -21,9 +21,9 @@ __all__ = ["format_chunks", "return_response", "send_chunks", "send_done"]
 @step("WriteSSE")
 async def format_chunks(exchange: Exchange, kit: DeliveryKit) -> None:  # noqa: ARG001
     """Make the iterator of frames: each batch of the log's records as Server-Sent Events, unpulled."""
-    if exchange.setup is None:
-        raise ProgrammingError("chunks are formatted only for a stream that was set up")
     if exchange.records is not None:
+        if exchange.setup is None:
+            raise ProgrammingError("chunks are formatted only for a stream that was set up")
         exchange.frames = write_sse(exchange.records, exchange.setup.projection)
 
 

@@ -15,6 +15,8 @@ from ragstream.events import StreamEvent
 COUNTED = [dialect for dialect in DIALECTS.values() if dialect.counts]
 ENDS = {
     "chat": (b'"finish_reason":"', b'{"error":'),
+    "ui": (b'"type":"finish",', b'"type":"error"', b'"type":"abort"'),
+    "agui": (b'"type":"RUN_FINISHED"', b'"type":"RUN_ERROR"'),
     "responses": (b"event: response.completed", b"event: response.failed", b"event: response.incomplete"),
 }
 
