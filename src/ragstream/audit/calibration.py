@@ -1,8 +1,8 @@
 """From scores to confidence: how often a symbol that ranks like this one did the step.
 
-Two questions are asked, and a logistic curve answers each. Is the best symbol the right one? That is told by
-how much of the step its name says, and how far it is ahead of the next. Is there any symbol that does the
-step? That is told by the score of the best, and how far it is ahead.
+Two questions are asked, and a logistic curve answers each: is the best symbol the right one, and is there any
+symbol that does the step? Both are told by how much of the step the best symbol's name says, and how far it
+is ahead of the next in another file that has another name. The score itself says no more than these two.
 
 Both are fitted to labelled cases: the small pipelines in ``cases``, each alone and all five as one code base,
 and Ragstream itself, whose marks say which function does which step. So that nearest neighbours are learned
@@ -27,6 +27,8 @@ from ragstream.blueprint import Diagram, Node, load_diagram
 __all__ = [
     "BUILT",
     "RIGHT",
+    "SURE",
+    "THERE",
     "Curve",
     "Observation",
     "Rank",
@@ -41,27 +43,26 @@ __all__ = [
 class Rank(NamedTuple):
     """How a symbol stands for a step, each from 0 to 1."""
 
-    score: float
     named: float  # what of the step its name says
-    ahead: float  # of the next symbol, by score
+    ahead: float  # of the next symbol that is not akin to it, by score
 
 
 class Curve(NamedTuple):
-    """The logistic curve ``1 / (1 + exp(-(base + score * … + named * … + ahead * …)))``."""
+    """The logistic curve ``1 / (1 + exp(-(base + named * … + ahead * …)))``."""
 
     base: float
-    score: float
     named: float
     ahead: float
 
     def at(self, rank: Rank) -> float:
         """Return the confidence that ``rank`` deserves."""
-        steepness = self.score * rank.score + self.named * rank.named + self.ahead * rank.ahead
-        return 1 / (1 + exp(-self.base - steepness))
+        return 1 / (1 + exp(-self.base - self.named * rank.named - self.ahead * rank.ahead))
 
 
-RIGHT = Curve(base=-2.50, score=0.0, named=2.60, ahead=7.22)  # it is the right symbol
-BUILT = Curve(base=-1.68, score=1.92, named=0.0, ahead=5.68)  # there is a right symbol
+RIGHT = Curve(base=-2.59, named=2.67, ahead=7.22)  # it is the right symbol
+BUILT = Curve(base=-1.51, named=2.09, ahead=5.65)  # there is a right symbol
+SURE = 0.6  # confidence in a symbol from which on its step counts as implemented
+THERE = 0.35  # confidence that there is one below which its step counts as missing
 _ROUNDS, _RATE, _RIDGE = 6000, 2.0, 0.2  # gradient descent
 
 Label = tuple[str, str] | None  # file and symbol
@@ -104,16 +105,17 @@ def observations() -> Iterator[Observation]:
     yield from _observed(load_diagram(), labels, modules(package), robbed=True)
 
 
-def fit(truths: Sequence[tuple[Rank, bool]], shape: Curve) -> Curve:
-    """Return the curve that fits ``truths`` best; what is 0 in ``shape`` stays 0."""
-    weights = [0.0] * len(shape)
+def fit(truths: Sequence[tuple[Rank, bool]]) -> Curve:
+    """Return the curve that fits ``truths`` best."""
+    weights = [0.0] * len(Curve._fields)
     for _ in range(_ROUNDS):
         slopes = [0.0, *(weight * _RIDGE for weight in weights[1:])]
         for rank, true in truths:
             missed = Curve(*weights).at(rank) - true
             slopes = [slope + missed * x for slope, x in zip(slopes, (1.0, *rank), strict=True)]
-        moved = (weight - slope * _RATE / len(truths) for weight, slope in zip(weights, slopes, strict=True))
-        weights = [weight if part else 0.0 for weight, part in zip(moved, shape, strict=True)]
+        weights = [
+            weight - slope * _RATE / len(truths) for weight, slope in zip(weights, slopes, strict=True)
+        ]
     return Curve(*weights)
 
 
@@ -140,12 +142,9 @@ def _does(hit: Hit, label: Label) -> bool:
 
 def _rank(hit: Hit, hits: Sequence[Hit]) -> Rank:
     ahead = hit.score - max((other.score for other in hits if not _akin(hit, other)), default=0.0)
-    return Rank(hit.score, hit.named, ahead)
+    return Rank(hit.named, ahead)
 
 
 def _akin(one: Hit, other: Hit) -> bool:
-    """Whether both may do one step: variants with the same name, or a class and its method."""
-    if one.symbol.rpartition(".")[2] == other.symbol.rpartition(".")[2]:
-        return True
-    names = sorted((f"{one.symbol}.", f"{other.symbol}."), key=len)
-    return one.file == other.file and names[1].startswith(names[0])
+    """Whether both may have a part in one step: variants of the same name, or what shares a file."""
+    return one.file == other.file or one.symbol.rpartition(".")[2] == other.symbol.rpartition(".")[2]

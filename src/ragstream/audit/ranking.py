@@ -21,7 +21,7 @@ from ragstream.audit.words import alternatives, stems
 
 __all__ = ["Hit", "Index"]
 
-_WEIGHTS = dict(zip(FIELDS, (3.0, 1.2, 1.5, 1.0, 0.4), strict=True))
+_WEIGHTS = dict(zip(FIELDS, (3.0, 1.2, 1.5, 0.5, 0.2), strict=True))
 _LENGTH = 0.5  # b: how far long fields are held against a symbol
 _SATURATION = 1.2  # k1
 _BEST = _WEIGHTS["name"] + _WEIGHTS["docstring"]

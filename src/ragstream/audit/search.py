@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ragstream.audit.calibration import asked, built, confidences
+from ragstream.audit.calibration import SURE, THERE, asked, built, confidences
 from ragstream.audit.ranking import Hit, Index
 from ragstream.audit.report import Account, Candidate, Status, Task
 from ragstream.audit.shape import risks
@@ -21,8 +21,6 @@ from ragstream.errors import ConfigError
 
 __all__ = ["search_code"]
 
-_SURE = 0.6  # confidence in a symbol from which on its step counts as implemented
-_BUILT = 0.35  # confidence that there is one below which its step counts as missing
 _LOOKED_AT = 20  # hits of a step that are compared with each other
 _SHOWN = 3  # candidates on a page
 _QUOTED = 60  # characters of a piece of evidence
@@ -63,11 +61,11 @@ def _account(node: Node, hits: Sequence[Hit], diagram: Diagram, root: Path) -> A
 
 
 def _status(there: float, sure: Sequence[float], hits: Sequence[Hit]) -> Status:
-    if there < _BUILT:
+    if there < THERE:
         return Status.MISSING
     if not hits[0].wired:
         return Status.NOT_WIRED
-    return Status.IMPLEMENTED if sure[0] >= _SURE else Status.PARTIAL
+    return Status.IMPLEMENTED if sure[0] >= SURE else Status.PARTIAL
 
 
 def _candidate(node: Node, hit: Hit, score: float, root: Path) -> Candidate:

@@ -63,7 +63,7 @@ class Module:
 def modules(root: Path) -> Iterator[Module]:
     """Yield the Python files below ``root``, or ``root`` itself, one at a time; none that does not parse."""
     base = root if root.is_dir() else root.parent
-    for path in sorted(root.rglob("*.py")) if root.is_dir() else [root]:
+    for path in sorted(root.rglob("*.py")) if root.is_dir() else filter(Path.is_file, [root]):
         below = path.relative_to(base)
         if _is_code(below) and path.stat().st_size <= _LARGEST:
             try:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from ragstream.audit import Account, Folder
+    from ragstream.blueprint import Diagram
 
 __all__ = ["audit"]
 
@@ -48,6 +49,10 @@ def audit(
         _end(_trace(diagram, trace), form)
     if (diagram is None) != (code is None):
         raise ConfigError("--diagram and --code belong together; name both, or neither to audit Ragstream")
+    if pages is not None and code is None:
+        raise ConfigError(
+            "--pages needs --diagram and --code; Ragstream's own are in docs/architecture/steps"
+        )
     audited = (
         _project() if diagram is None or code is None else _foreign(diagram, code, pages or Path("audit"))
     )
@@ -70,9 +75,9 @@ def _project() -> tuple[Sequence[Account], Folder, Iterator[str]]:
 
 
 def _foreign(diagram: Path, code: Path, pages: Path) -> tuple[Sequence[Account], Folder, Iterator[str]]:
-    from ragstream.audit import Folder, Place, gaps, read_any, search_code
+    from ragstream.audit import Folder, Place, gaps, search_code
 
-    accounts = search_code(read_any(_text(diagram)), code)
+    accounts = search_code(_drawn(diagram), code)
     command = f"ragstream audit --diagram {diagram} --code {code} --pages {pages} --write"
     root = code if code.is_dir() else code.parent
     folder = Folder(Place(pages, root, diagram, pages / "rag_steps.yml"), "The steps", command)
@@ -80,21 +85,24 @@ def _foreign(diagram: Path, code: Path, pages: Path) -> tuple[Sequence[Account],
     return accounts, folder, findings
 
 
-def _text(diagram: Path) -> str:
-    from ragstream.errors import ConfigError
+def _drawn(path: Path) -> Diagram:
+    from ragstream.audit import read_any
+    from ragstream.errors import BlueprintError, ConfigError
 
     try:
-        return diagram.read_text("utf-8")
+        return read_any(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--diagram {diagram}: {error}; name a Mermaid flowchart") from None
+        raise ConfigError(f"--diagram {path}: {error}; name a Mermaid flowchart") from None
+    except BlueprintError as error:
+        raise BlueprintError(f"{path}, {error}") from None
 
 
 def _trace(diagram: Path | None, path: Path) -> Iterable[str]:
-    from ragstream.audit import audit_trace, read_any
+    from ragstream.audit import audit_trace
     from ragstream.blueprint import load_diagram
     from ragstream.errors import ConfigError
 
-    drawn = load_diagram() if diagram is None else read_any(_text(diagram))
+    drawn = load_diagram() if diagram is None else _drawn(diagram)
     try:
         with path.open("rb") as lines:
             yield from audit_trace(drawn, lines)
