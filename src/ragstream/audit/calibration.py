@@ -59,8 +59,8 @@ class Curve(NamedTuple):
         return 1 / (1 + exp(-self.base - self.named * rank.named - self.ahead * rank.ahead))
 
 
-RIGHT = Curve(base=-2.59, named=2.67, ahead=7.22)  # it is the right symbol
-BUILT = Curve(base=-1.51, named=2.09, ahead=5.65)  # there is a right symbol
+RIGHT = Curve(base=-2.48, named=2.51, ahead=7.17)  # it is the right symbol
+BUILT = Curve(base=-1.52, named=2.10, ahead=5.70)  # there is a right symbol
 SURE = 0.6  # confidence in a symbol from which on its step counts as implemented
 THERE = 0.35  # confidence that there is one below which its step counts as missing
 _ROUNDS, _RATE, _RIDGE = 6000, 2.0, 0.2  # gradient descent

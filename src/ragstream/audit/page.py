@@ -137,7 +137,8 @@ def _task(task: Task, place: Place) -> str:
 
 def _done_when(account: Account) -> Iterator[str]:
     boxes = {
-        "a function does it": account.status not in (Status.MISSING, Status.NOT_WIRED),
+        "a function does it": account.status is Status.IMPLEMENTED
+        or (account.status is Status.PARTIAL and account.confidence == 1.0),
         "nothing differs from the diagram": not account.differences,
         "tests took every way out of it": account.taken >= {e.outcome or "" for e in account.node.edges}
         and bool(account.tests),

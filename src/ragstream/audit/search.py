@@ -7,7 +7,7 @@ the step is missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ragstream.audit.calibration import SURE, THERE, asked, built, confidences
@@ -42,7 +42,7 @@ def _account(node: Node, hits: Sequence[Hit], diagram: Diagram, root: Path) -> A
     sure = confidences(hits)
     there = built(hits)
     status = _status(there, sure, hits)
-    near = list(zip(hits, sure, strict=True))[:_SHOWN]
+    near = list(_apart(zip(hits, sure, strict=True)))[:_SHOWN]
     missing = status is Status.MISSING
     candidates = () if missing else tuple(_candidate(node, hit, score, root) for hit, score in near)
     return Account(
@@ -66,6 +66,18 @@ def _status(there: float, sure: Sequence[float], hits: Sequence[Hit]) -> Status:
     if not hits[0].wired:
         return Status.NOT_WIRED
     return Status.IMPLEMENTED if sure[0] >= SURE else Status.PARTIAL
+
+
+def _apart(hits: Iterable[tuple[Hit, float]]) -> Iterator[tuple[Hit, float]]:
+    """Yield ``hits`` without classes of which a method came before, and the other way round."""
+    before: list[Hit] = []
+    for hit, score in hits:
+        names = [
+            sorted((f"{hit.symbol}.", f"{each.symbol}."), key=len) for each in before if each.file == hit.file
+        ]
+        if not any(longer.startswith(shorter) for shorter, longer in names):
+            before.append(hit)
+            yield hit, score
 
 
 def _candidate(node: Node, hit: Hit, score: float, root: Path) -> Candidate:

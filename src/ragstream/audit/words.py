@@ -24,6 +24,7 @@ _ALIKE = 0.6  # how much another word for the same counts
 # What programmers of pipelines call the same thing.
 _GROUPS = (
     "retrieve search lookup fetch find recall",
+    "query search retrieve lookup",
     "passage document chunk context snippet node",
     "chunk split splitter segment",
     "model llm provider completion",
