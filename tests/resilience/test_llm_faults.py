@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random
+import socket
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -417,6 +419,20 @@ async def test_unreachable(client: Callable[..., LLMClient], refusing: str, host
     assert code(answer) == "upstream_unreachable"
     assert answer.error is not None
     assert ("refused the connection" if host == "refused" else "host name is unknown") in answer.error.message
+
+
+async def test_a_connection_that_is_not_accepted_in_time(client: Callable[..., LLMClient]) -> None:
+    with socket.socket() as full, contextlib.ExitStack() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):  # more than its queue takes: whoever comes now is not answered
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        url = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
+        provider = OpenAIProvider("m", base_url=url, name="up", connect_timeout=0.2)
+        _, answer = await collect(client(providers=[provider], policy=ONCE))
+    assert code(answer) == "upstream_connect_timeout"
 
 
 async def test_cut_before_the_head_is_no_timeout(upstream: Any, client: Callable[..., LLMClient]) -> None:

@@ -9,8 +9,6 @@ skipped undecoded.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
 
 import msgspec
@@ -33,6 +31,7 @@ from ragstream.llm.shapes import (
     Function,
     TokenCounts,
     decode_chunk,
+    decode_leniently,
     parts_of,
     usage_of,
 )
@@ -48,7 +47,6 @@ _FINISH = {  # words for the same four reasons
     "model_length": "length",
 }
 _WHOLE_CAP = 8 << 20  # bytes of an answer in one piece
-_HALF = re.compile(rb"\\u[dD][89a-fA-F]")  # of a character, escaped: no strict decoder takes it alone
 _MAX_CALLS = 128  # of one answer; a provider that counts on is broken
 
 
@@ -138,17 +136,15 @@ class ChatStream:
             self.done = data.strip() == b"[DONE]"
             if self.done or not data.strip():
                 return None
-            chunk = self._joined(data, error)
+            chunk = self._read_again(data, error)
         if chunk.error or chunk.object == "error" or (chunk.x_groq and chunk.x_groq.error):
             raise said_error(self.name, data, self._key)
         return chunk
 
-    def _joined(self, data: bytes, error: Exception) -> Chunk:
-        """Read a chunk cut in the middle of an emoji, as servers that count in UTF-16 may cut it."""
+    def _read_again(self, data: bytes, error: Exception) -> Chunk:
+        """Read what the strict decoder did not; servers that count in UTF-16 cut emojis in the middle."""
         try:
-            if not _HALF.search(data):
-                raise error
-            chunk = msgspec.convert(json.loads(data), Chunk)
+            chunk = decode_leniently(data)
         except (ValueError, RecursionError):
             raise self._broken("sent a chunk that cannot be read") from error
         for delta in (choice.delta for choice in chunk.choices or ()):

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
 
 from ragstream.events import Usage
 
-__all__ = ["CallPiece", "Chunk", "Delta", "Function", "TokenCounts", "decode_chunk", "parts_of", "usage_of"]
+__all__ = [
+    "CallPiece",
+    "Chunk",
+    "Delta",
+    "Function",
+    "TokenCounts",
+    "decode_chunk",
+    "decode_leniently",
+    "parts_of",
+    "usage_of",
+]
+
+
+_MOST_TOKENS = 1 << 53  # what every reader of JSON can count to
 
 
 class Function(msgspec.Struct, gc=False):
@@ -70,6 +84,22 @@ class Chunk(msgspec.Struct, gc=False):
 decode_chunk = msgspec.json.Decoder(Chunk).decode
 
 
+def decode_leniently(data: bytes) -> Chunk:
+    """Read a chunk that is not quite one: half a character, a count as text, a model's name that is none.
+
+    Raises:
+        ValueError: what it says cannot be read.
+    """
+    said = json.loads(data.decode())
+    try:
+        return msgspec.convert(said, Chunk, strict=False)
+    except msgspec.ValidationError:
+        if not isinstance(said, dict):
+            raise
+        essential = {name: said[name] for name in ("choices", "error") if name in said}
+        return msgspec.convert(essential, Chunk, strict=False)
+
+
 def parts_of(delta: Delta) -> tuple[str, str]:
     """Return reasoning and text of a delta that has reasoning or says its content in parts (Mistral)."""
     reasoning = next((r for r in (delta.reasoning_content, delta.reasoning) if r and isinstance(r, str)), "")
@@ -91,13 +121,16 @@ def _text_of(part: object) -> str:
 
 def usage_of(usage: TokenCounts) -> Usage:
     """Return what a provider counted, in our words."""
-    prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
-    cached = usage.prompt_tokens_details and usage.prompt_tokens_details.cached_tokens
-    reasoning = usage.completion_tokens_details and usage.completion_tokens_details.reasoning_tokens
+    prompt, completion = _count(usage.prompt_tokens), _count(usage.completion_tokens)
+    asked, said = usage.prompt_tokens_details, usage.completion_tokens_details
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
-        total_tokens=usage.total_tokens or prompt + completion,
-        cached_tokens=cached or 0,
-        reasoning_tokens=reasoning or 0,
+        total_tokens=_count(usage.total_tokens) or prompt + completion,
+        cached_tokens=_count(asked.cached_tokens if asked else None),
+        reasoning_tokens=_count(said.reasoning_tokens if said else None),
     )
+
+
+def _count(tokens: int | None) -> int:
+    return min(max(tokens or 0, 0), _MOST_TOKENS)

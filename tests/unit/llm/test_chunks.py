@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragstream.errors import ProviderError
-from ragstream.events import EventType, StreamEvent, Usage
+from ragstream.events import EventType, StreamEvent, Usage, decode, encode
 from ragstream.llm.chunks import ChatStream
 from ragstream.llm.failures import retry_after
 from ragstream.llm.sse import EventData, LineTooLong
@@ -201,6 +201,23 @@ def test_a_cut_anywhere_changes_nothing(name: str) -> None:
         stream = ChatStream("p")
         events = [*stream.feed(body[:cut]), *stream.feed(body[cut:]), *stream.end(), *stream.ending()]
         assert told(events) == whole
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"usage": {"prompt_tokens": 9.0, "completion_tokens": "2"}},
+        {"usage": {"prompt_tokens": 9, "prompt_tokens_details": 0}},
+        {"usage": [], "model": 3, "object": 1, "x_groq": "x"},
+        {"usage": {"prompt_tokens": -5, "completion_tokens": 10**30}},
+    ],
+)
+def test_what_is_odd_beside_the_answer_does_not_spoil_it(odd: dict[str, Any]) -> None:
+    summary = told(read(said({**delta(content="Hi"), **odd}, {**delta("stop"), **odd})))
+    assert (summary["text"], summary["finish"]) == ("Hi", "stop")
+    usage = summary.get("usage", Usage())
+    assert decode(encode(StreamEvent(type=EventType.MESSAGE_COMPLETE, usage=usage))).usage == usage
+    assert min(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) >= 0
 
 
 @pytest.mark.parametrize("end", [" end", "\ud83d", "\ud83d\ude42"])
