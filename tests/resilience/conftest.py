@@ -120,6 +120,9 @@ class Served:
         cursor = {} if after is None else {"last_event_id": str(after)}
         return await Line.open(self.port, "GET", f"/api/v1/streams/{stream_id}", **headers, **cursor)
 
+    async def open(self, path: str) -> Line:
+        return await Line.open(self.port, "GET", path)
+
     async def cancel(self, stream_id: str) -> dict[str, Any]:
         """Stop an answer, from another connection."""
         line = await Line.open(self.port, "POST", f"/api/v1/streams/{stream_id}/cancel")

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import signal
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -149,3 +150,78 @@ async def test_a_folder_in_use_is_refused_in_one_line(start: Start, upstream: An
     assert line.startswith("ragstream: The data directory ")
     assert f"is in use by process {first.process.pid}: stop it" in line
     assert (await first.get("/readyz"))[0] == 200
+
+
+async def test_a_reader_that_takes_nothing_delays_no_end(start: Start, upstream: Any, tmp_path: Path) -> None:
+    words = [upstream.chunk("x" * 2000)] * 600  # more than the buffers between us take
+    upstream.answers = [[upstream.HEAD, *words, upstream.STALL]]
+    server = await start(tmp_path / "data", **settings(upstream, drain="1"))
+    async with asyncio.timeout(PATIENCE):
+        line, _, events = await begin(server)
+        stuck = socket.socket()
+        stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stuck.connect(("127.0.0.1", server.port))
+        path = f"/api/v1/streams/{line.headers['x-stream-id']}"
+        stuck.sendall(f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{server.port}\r\n\r\n".encode())
+        assert stuck.recv(12) == b"HTTP/1.1 200"
+        server.process.send_signal(signal.SIGTERM)
+        rest = [block async for block in events]
+        assert types(rest)[-2:] == ["interrupted", "done"]
+        assert await server.ended() == 0, server.said
+    stuck.close()
+    await line.aclose()
+
+
+async def test_readers_come_back_while_it_drains(
+    start: Start, upstream: Any, gate: asyncio.Event, tmp_path: Path
+) -> None:
+    """No new question is taken, but whoever lost the line reads on, to the end."""
+    ending = [upstream.chunk("lo"), upstream.chunk(finish_reason="stop"), b"data: [DONE]\n\n"]
+    upstream.answers = [[upstream.HEAD, upstream.chunk("Hel"), GATE, *ending]]
+    server = await start(tmp_path / "data", **settings(upstream, drain="30"))
+    async with asyncio.timeout(PATIENCE):
+        line, had, _ = await begin(server)
+        server.process.send_signal(signal.SIGTERM)
+        await refuses(server)
+        line.cut("RST")
+        returned = await server.follow(line.headers["x-stream-id"], after=len(had))
+        gate.set()
+        rest = [block async for block in returned.events()]
+        assert types(rest) == ["text_delta", "message_complete", "done"]
+        assert returned.ended
+        assert await server.ended() == 0, server.said
+    await returned.aclose()
+
+
+@pytest.mark.nightly
+async def test_a_signal_at_two_hundred_streams(
+    start: Start, upstream: Any, gate: asyncio.Event, tmp_path: Path
+) -> None:
+    """Half of them end within the drain, the others are interrupted; every reader gets its end."""
+    finishing = [upstream.chunk("lo"), upstream.chunk(finish_reason="stop"), b"data: [DONE]\n\n"]
+    whole = [upstream.HEAD, upstream.chunk("Hel"), GATE, *finishing]
+    endless = [upstream.HEAD, upstream.chunk("Wait"), upstream.STALL]
+    upstream.answers = [whole, endless] * 100
+    server = await start(tmp_path / "data", **settings(upstream, drain="10"))
+    async with asyncio.timeout(PATIENCE):
+        begun = [await begin(server) for _ in range(200)]
+        server.process.send_signal(signal.SIGTERM)
+        await refuses(server)
+        refused = await server.ask()
+        assert (refused.status, int(refused.headers["retry-after"]) > 0) == (503, True)
+        gate.set()
+
+        async def rest_of(events: Any) -> list[bytes]:
+            return [block async for block in events]
+
+        told = await asyncio.gather(*(rest_of(events) for _, _, events in begun))
+        assert await server.ended() == 0, server.said
+        await upstream.all_left()
+    endings = [types(blocks)[-2:] for blocks in told]
+    assert endings.count(["message_complete", "done"]) == 100
+    assert endings.count(["interrupted", "done"]) == 100
+    assert all(line.ended for line, _, _ in begun), "each has its last chunk"
+    assert "Traceback" not in server.said
+    for line, _, _ in begun:
+        await line.aclose()
+    await refused.aclose()

@@ -8,6 +8,7 @@ import logging
 import socket
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,6 +91,92 @@ async def test_evicted_at_the_write_deadline(serve: Serve, caplog: pytest.LogCap
             await line.aclose()
     told = [record.getMessage() for record in caplog.records if record.name.startswith("uvicorn")]
     assert not [words for words in told if "ASGI" in words], told
+
+
+async def test_many_beside_others(serve: Serve) -> None:
+    """Twenty that take nothing, ten that read: these get everything, and the answer waits for nobody."""
+    gate, stuck_count, normal_count = asyncio.Event(), 20, 10
+
+    async def pause(_: float) -> None:
+        await gate.wait()
+
+    provider = ScriptedProvider([WORD, 1.0, *[WORD] * (WORDS - 1)], pause=pause)
+    delivery = DeliverySettings(head_hold=0.0, write_deadline=1.0)
+    async with serve(provider, delivery=delivery) as server, asyncio.timeout(2 * PATIENCE):
+        stream_id = await server.service.ask("Go on.")
+        stuck = [await stuck_reader(server.port, stream_id) for _ in range(stuck_count)]
+        reading = [asyncio.create_task(server.whole(stream_id)) for _ in range(normal_count)]
+        readers = server.service.supervisor.readers
+        await until(lambda: readers.of(stream_id) == stuck_count + normal_count)
+        gate.set()
+        told = await asyncio.gather(*reading)
+        assert all(blocks == told[0] for blocks in told), "all read the same"
+        assert sum(b"text_delta" in block for block in told[0]) == WORDS
+        assert told[0][-1].startswith(b"event: done")
+        await until(lambda: evictions(server) == stuck_count)
+        await until(lambda: readers.of(stream_id) == 0)
+        for connection in stuck:
+            said = await rest_of(connection)
+            assert not said.endswith(b"0\r\n\r\n"), "a cut is no proper end"
+            assert len(said) < 1 << 20, "no more is kept for it than buffers hold"
+
+
+@pytest.mark.nightly
+async def test_what_many_cost(start: Callable[..., Any], upstream: Any, tmp_path: Path) -> None:
+    """Two hundred that take nothing and fifty that read, at a server of its own: memory has a bound."""
+    gate, play = asyncio.Event(), upstream._play
+
+    async def gated(answer: Any, reader: Any, writer: Any) -> None:
+        for part in answer:
+            await (gate.wait() if part == "gate" else play([part], reader, writer))
+
+    upstream._play = gated
+    words = [upstream.chunk(WORD)] * WORDS
+    ending = [upstream.chunk(finish_reason="stop"), b"data: [DONE]\n\n"]
+    upstream.answers = [[upstream.HEAD, words[0], "gate", *words[1:], *ending]]
+    settings = {
+        "RAGSTREAM_MODEL": "tiny",
+        "OPENAI_BASE_URL": upstream.url,
+        "OPENAI_API_KEY": "none",
+        "RAGSTREAM_WRITE_DEADLINE": "5",
+    }
+    server = await start(tmp_path / "data", **settings)
+    async with asyncio.timeout(100):
+        line = await server.ask()
+        stream_id = line.headers["x-stream-id"]
+        stuck = [await stuck_reader(server.port, stream_id) for _ in range(200)]
+        reading = [asyncio.create_task(server.whole(stream_id)) for _ in range(49)]
+        while await metric(server, "ragstream_readers") < 250:  # noqa: ASYNC110 - in another process
+            await asyncio.sleep(0.05)
+        before = resident(server.process.pid)
+        gate.set()
+        told = await asyncio.gather(*reading)
+        assert all(sum(b"text_delta" in block for block in blocks) == WORDS for blocks in told)
+        assert len([block async for block in line.events()]) == len(told[0])
+        peak = resident(server.process.pid)
+        while await metric(server, "ragstream_evictions_total") < 200:
+            peak = max(peak, resident(server.process.pid))
+            await asyncio.sleep(0.05)
+        print(f"{(peak - before) / 250 / 1024:.0f} KiB for each of 250 readers")  # noqa: T201 - its result
+        assert peak - before < 250 * 2 * 1024**2
+        assert await metric(server, "ragstream_readers") == 0
+    for connection in stuck:
+        connection.close()
+    await line.aclose()
+
+
+async def metric(server: Any, name: str) -> float:
+    """Return one figure without labels."""
+    line = await server.open("/metrics")
+    exposition = (await line.body()).decode()
+    await line.aclose()
+    return float(next(row.split()[1] for row in exposition.split("\n") if row.startswith(f"{name} ")))
+
+
+def resident(pid: int) -> int:
+    """Return the bytes of memory that a process has."""
+    status = Path(f"/proc/{pid}/status").read_text("ascii")
+    return int(next(row.split()[1] for row in status.split("\n") if row.startswith("VmRSS"))) * 1024
 
 
 async def test_stuck_at_the_end(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
