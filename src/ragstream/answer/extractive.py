@@ -21,6 +21,7 @@ from ragstream.answer.words import carried_over, content_words, pointed_at
 from ragstream.events import EventType, Passage, StreamEvent, TextDelta
 from ragstream.knowledge import question_terms, terms
 from ragstream.llm.base import ChatRequest
+from ragstream.llm.wire import check_input
 
 __all__ = ["NOTHING", "ExtractiveAnswerer", "extract"]
 
@@ -40,7 +41,8 @@ class ExtractiveAnswerer:
     model = "extractive"
 
     async def attempt(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
-        """Quote what answers the last question, a few words at a time."""
+        """Quote what answers the last question, a few words at a time; see ``Provider.attempt``."""
+        check_input(request, self.name, takes=("tools",))  # which it never calls
         questions = [message.text for message in request.messages if message.role == "user"]
         said = extract(carried_over(questions), request.passages, about=pointed_at(questions))
         for group in _GROUP.findall(said):

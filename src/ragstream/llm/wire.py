@@ -11,7 +11,7 @@ from ragstream.errors import ErrorCode, InvalidField, ProviderError
 from ragstream.events import FilePart, ImagePart, Message, ToolCall
 from ragstream.llm.base import ChatRequest
 
-__all__ = ["ALL_FEATURES", "Feature", "chat_body", "read_messages", "wire_message"]
+__all__ = ["ALL_FEATURES", "Feature", "chat_body", "check_input", "read_messages", "wire_message"]
 
 Feature = Literal["images", "files", "tools"]
 ALL_FEATURES: frozenset[Feature] = frozenset({"images", "files", "tools"})
@@ -32,7 +32,7 @@ def chat_body(
     Raises:
         ProviderError: unsupported_input: the request has something that the provider does not take.
     """
-    _check(request, provider, takes)
+    check_input(request, provider, takes)
     options = request.options
     tools = [{"type": "function", "function": msgspec.to_builtins(tool)} for tool in request.tools]
     body: dict[str, Any] = {
@@ -87,7 +87,12 @@ def wire_message(message: Message) -> dict[str, Any]:
     return said
 
 
-def _check(request: ChatRequest, provider: str, takes: Collection[Feature]) -> None:
+def check_input(request: ChatRequest, provider: str, takes: Collection[Feature]) -> None:
+    """Refuse by name what the provider does not take.
+
+    Raises:
+        ProviderError: unsupported_input: the request has something else than text and what it takes.
+    """
     if request.tools and "tools" not in takes:
         _refuse(provider, "tools")
     if request.options.extras.get("n", 1) != 1:

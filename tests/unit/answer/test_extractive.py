@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from ragstream.answer.extractive import NOTHING, ExtractiveAnswerer, extract
-from ragstream.events import EventType, Message, Passage, StreamEvent
+from ragstream.errors import ProviderError
+from ragstream.events import EventType, ImagePart, ImageURL, Message, Passage, StreamEvent, TextPart
 from ragstream.llm.base import ChatRequest
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -130,3 +131,10 @@ async def test_it_is_a_provider_that_streams_words() -> None:
     assert max(len(delta.split()) for delta in deltas) <= 3
     assert events[-1].type is EventType.MESSAGE_COMPLETE
     assert (events[-1].finish_reason, events[-1].usage) == ("stop", None)
+
+
+async def test_a_picture_is_refused_and_not_overlooked() -> None:
+    picture = ImagePart(ImageURL("https://example.org/a.png"))
+    asked = Message(role="user", content=(TextPart("What is this?"), picture))
+    with pytest.raises(ProviderError, match=r"cannot take images; messages\[0\] has one"):
+        await anext(ExtractiveAnswerer().attempt(ChatRequest(messages=(asked,), passages=(LOGS,))))
