@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from ragstream.bootstrap.models import require_model
-from ragstream.bootstrap.wiring import desk
-from ragstream.errors import ConfigError
+from ragstream.bootstrap.wiring import desk, named_provider
+from ragstream.errors import ConfigError, ProviderError
+from ragstream.events import ImagePart, ImageURL, Message
+from ragstream.llm import ChatRequest
 from ragstream.settings import load
 
 ONE = {"base_url": "http://127.0.0.1:9/v1/", "model": "a"}
@@ -56,6 +58,7 @@ def test_providers_are_read_in_order_and_keys_are_masked(monkeypatch: pytest.Mon
         ([ONE | {"api_key": "canary\n"}], "entry 1, api_key: the key has characters"),
         ([ONE | {"api_key": ["canary"]}], "entry 1, api_key: "),
         ([ONE | {"api_key": "canary", "api_key_env": "K"}], "entry 1: it has both api_key and api_key_env"),
+        ([ONE | {"takes": ["sounds"]}], "entry 1, takes: "),
         ([ONE | {"input_price": 1}], "entry 1: of input_price and output_price, it has only one"),
         ([ONE | {"cached_price": 1}], "entry 1: it has a cached_price without an input_price"),
         ([PRICED | {"input_price": -1}], "entry 1, input_price: "),
@@ -124,3 +127,11 @@ def test_a_key_of_openai_without_a_model_is_no_fault_where_providers_are_named(
     give(monkeypatch, ONE)
     monkeypatch.setenv("OPENAI_API_KEY", "canary")
     require_model(load())
+
+
+async def test_what_a_provider_takes_is_known_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    give(monkeypatch, ONE | {"takes": ["tools"]})
+    [one] = load().providers
+    asked = Message(role="user", content=(ImagePart(ImageURL("https://example.org/a.png")),))
+    with pytest.raises(ProviderError, match="cannot take images"):
+        await anext(named_provider(one, 1.0).attempt(ChatRequest(messages=(asked,))))

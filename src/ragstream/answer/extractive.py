@@ -21,7 +21,7 @@ from ragstream.answer.words import carried_over, content_words, pointed_at
 from ragstream.events import EventType, Passage, StreamEvent, TextDelta
 from ragstream.knowledge import question_terms, terms
 from ragstream.llm.base import ChatRequest
-from ragstream.llm.wire import check_input
+from ragstream.llm.wire import Feature, check_input
 
 __all__ = ["NOTHING", "ExtractiveAnswerer", "extract"]
 
@@ -30,6 +30,7 @@ _MOST = 4  # sentences
 _GOOD = 0.7  # of the best score: what else is quoted
 _ENOUGH = 0.55  # of the question's weight: what the best passage must carry to be an answer
 _WORDS_AT_ONCE = 3
+_TAKES: frozenset[Feature] = frozenset({"tools"})  # which it never calls
 _WHOLE = re.compile(r"(?!(?:It|This|That|These|They)\b)[^a-z].*[.!:\u3002\uff01\uff1a]\W*$", re.DOTALL)
 _GROUP = re.compile(rf"\s*(?:\S+\s*){{1,{_WORDS_AT_ONCE}}}")
 
@@ -42,7 +43,7 @@ class ExtractiveAnswerer:
 
     async def attempt(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
         """Quote what answers the last question, a few words at a time; see ``Provider.attempt``."""
-        check_input(request, self.name, takes=("tools",))  # which it never calls
+        check_input(request, self.name, takes=_TAKES)
         questions = [message.text for message in request.messages if message.role == "user"]
         said = extract(carried_over(questions), request.passages, about=pointed_at(questions))
         for group in _GROUP.findall(said):

@@ -192,7 +192,12 @@ def named_provider(one: NamedProvider, connect_timeout: float) -> OpenAIProvider
     if one.api_key_env and not (key := look_up(one.api_key_env)):
         raise ConfigError(f"RAGSTREAM_PROVIDERS: {one.title} takes its key from {one.api_key_env}: set that.")
     return OpenAIProvider(
-        one.model, api_key=key, base_url=one.base_url, name=one.title, connect_timeout=connect_timeout
+        one.model,
+        api_key=key,
+        base_url=one.base_url,
+        name=one.title,
+        connect_timeout=connect_timeout,
+        takes=one.takes,
     )
 
 

@@ -155,7 +155,7 @@ class Settings(BaseSettings):
         "Answers",
         (),
         "a JSON list of objects with base_url and model, and if need be name, api_key or api_key_env, "
-        "input_price, output_price, cached_price",
+        "input_price, output_price, cached_price, takes",
         "Several providers instead of the one above, in the order in which they are asked. `api_key_env` "
         "names a variable that holds the key; prices are for a million tokens.",
     )

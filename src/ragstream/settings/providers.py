@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -34,6 +34,8 @@ class NamedProvider(BaseModel):
     input_price: float | None = Field(None, ge=0)
     output_price: float | None = Field(None, ge=0)
     cached_price: float | None = Field(None, ge=0)  # of what the provider had cached; None: as the rest
+
+    takes: tuple[Literal["images", "files", "tools"], ...] = ("images", "files", "tools")  # besides text
 
     @property
     def title(self) -> str:
