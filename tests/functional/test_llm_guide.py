@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ragstream import errors
 from ragstream.errors import ErrorCode
 from ragstream.events import EventType
 from ragstream.events.grammar import Phase
@@ -64,11 +65,17 @@ def test_concurrent_questions_overlap_and_blocking_ones_do_not(outputs: list[str
     assert max(begins[3:]) < min(ends[3:])
 
 
+def _request_codes() -> list[str]:
+    """Return the codes that stand in the classes of what may be wrong with a request."""
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    return [str(kind.code) for kind in kinds if issubclass(kind, errors.RequestError | errors.Unavailable)]
+
+
 @pytest.mark.parametrize(
     ("page", "names"),
     [
         ("events.md", [*EventType, *(kind.name for kind in EventType), *(phase.value for phase in Phase)]),
-        ("errors.md", list(ErrorCode)),
+        ("errors.md", [*ErrorCode, *_request_codes()]),
     ],
 )
 def test_the_reference_leaves_nothing_out(page: str, names: list[str]) -> None:
