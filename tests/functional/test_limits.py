@@ -103,6 +103,35 @@ async def test_readers_of_one_stream(listening: Listening) -> None:
         pipeline.gate.set()
 
 
+async def test_a_full_server_says_so_in_every_protocol(listening: Listening) -> None:
+    words = "Hello?"
+    asked_as: dict[str, dict[str, Any]] = {
+        "/v1/chat/completions": {"model": "ragstream", **ASK},
+        "/v1/responses": {"model": "ragstream", "input": words},
+        "/api/v1/ui/chat": {
+            "id": "a-session",
+            "trigger": "submit-message",
+            "messages": [{"id": "1", "role": "user", "parts": [{"type": "text", "text": words}]}],
+        },
+        "/api/v1/ui/agent": {
+            "threadId": "a-session",
+            "runId": "a-run",
+            "messages": [{"id": "1", "role": "user", "content": words}],
+            "tools": [],
+            "context": [],
+            "state": {},
+            "forwardedProps": {},
+        },
+    }
+    app = Ragstream(Endless().answer, delivery=DeliverySettings(max_answers=0)).app
+    async with asyncio.timeout(PATIENCE), listening(app) as client:
+        for path, body in asked_as.items():
+            reply = await client.post(path, json=body)
+            assert reply.status_code == 503, path
+            assert int(reply.headers["retry-after"]) > 0, path
+            assert "server_answers_limit" in reply.text, path
+
+
 async def test_a_burst_at_the_limit_begins_no_more_than_it_may(listening: Listening) -> None:
     pipeline = Endless()
     app = Ragstream(pipeline.answer, delivery=DeliverySettings(max_answers=5)).app

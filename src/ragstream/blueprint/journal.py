@@ -2,9 +2,9 @@
 
 A step's line has a fixed form: step, request_id, what the step noted, next_step and processing_stage. The
 stage is ``started`` (DEBUG), ``completed`` (INFO) or ``failed`` with the error's code. A failure is an ERROR
-where it is ours, a store's or a provider's. Leaving and stopping are not failing, and a caller's mistake is
-not ours: these are told at INFO. An error that leaves the walk is told in full by whoever catches it; one
-that ends here, in a closing step, comes with its traceback.
+where it is ours, a store's or a provider's. Leaving, stopping and having no room are not failing, and a
+caller's mistake is not ours: these are told at INFO. An error that leaves the walk is told in full by
+whoever catches it; one that ends here, in a closing step, comes with its traceback.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from ragstream.errors import (
     RagstreamError,
     ReaderError,
     RequestError,
+    Unavailable,
 )
 from ragstream.events import EventType, StepInfo, StreamEvent
 from ragstream.telemetry import log_line, tracer
@@ -41,7 +42,7 @@ _listeners: list[Listener] = []
 _logger = logging.getLogger("ragstream.steps")
 _enabled = _logger.isEnabledFor
 _STOPPED = (asyncio.CancelledError, GeneratorExit)  # the walk is cancelled, or its generator closed
-_NOT_OURS = (*_STOPPED, ReaderError, RequestError, AnswerStopped, ProducerDied)
+_NOT_OURS = (*_STOPPED, ReaderError, RequestError, AnswerStopped, ProducerDied, Unavailable)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ __all__ = ["router"]
 router = APIRouter(prefix="/api/v1/chatbot", tags=["chat"], default_response_class=Response)
 
 _ASKED = body("ChatRequest") | IDEMPOTENCY
-_REFUSALS = problems(404, 408, 413, 415, 422)
+_REFUSALS = problems(404, 408, 413, 415, 422, 429)
 _FAILURES = problems(502, 504, 507)
 _STREAM = answers("The events of the answer", EVENTS)
 _WHOLE = answers("The whole answer", content(ChatResponse))

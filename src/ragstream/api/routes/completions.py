@@ -49,7 +49,7 @@ class ModelList(msgspec.Struct, frozen=True, kw_only=True):
     summary="Ask, as OpenAI's Chat Completions",
     openapi_extra=body("CompletionRequest") | IDEMPOTENCY,
     responses=answers("The answer, as a stream or whole", _ANSWER)
-    | openai_problems(404, 408, 409, 413, 415, 422, 502, 504, 507),
+    | openai_problems(404, 408, 409, 413, 415, 422, 429, 502, 504, 507),
 )
 async def chat_completions(request: Request, parts: Parts) -> Response:
     """Answer from the documents, to any client of OpenAI's; ``stream`` says how."""

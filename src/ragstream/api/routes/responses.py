@@ -36,7 +36,7 @@ _STREAM: dict[str, Any] = {
     summary="Ask, as OpenAI's Responses",
     openapi_extra=body("ResponseRequest") | IDEMPOTENCY,
     responses=answers("The response, as a stream, whole or just begun", _EVENTS | _RESPONSE)
-    | openai_problems(404, 408, 409, 413, 415, 422, 502, 504, 507),
+    | openai_problems(404, 408, 409, 413, 415, 422, 429, 502, 504, 507),
 )
 async def create_response(request: Request, parts: Parts) -> Response:
     """Answer from the documents; with ``background`` at once, to be read later."""
@@ -49,7 +49,7 @@ async def create_response(request: Request, parts: Parts) -> Response:
     openapi_extra=_STREAM,
     responses=answers("The response as it stands, or its events beyond the cursor", _EVENTS | _RESPONSE)
     | {204: {"description": "It has ended, and the reader has all of it"}}
-    | openai_problems(404, 409, 410, 422, 507),
+    | openai_problems(404, 409, 410, 422, 429, 507),
 )
 async def read_response(request: Request, parts: Parts, response_id: str) -> Response:
     """Return the response; with ``stream=true`` its events after ``starting_after``."""
@@ -60,7 +60,7 @@ async def read_response(request: Request, parts: Parts, response_id: str) -> Res
 @router.post(
     "/{response_id}/cancel",
     summary="Stop a response",
-    responses=answers("The response as it ended", _RESPONSE) | openai_problems(404, 410, 507),
+    responses=answers("The response as it ended", _RESPONSE) | openai_problems(404, 410, 429, 507),
 )
 async def cancel_response(request: Request, parts: Parts, caller: Caller, response_id: str) -> Response:
     """Stop the answer, keeping what was said; stopping twice, or after the end, changes nothing."""

@@ -32,7 +32,7 @@ _FOLLOW: Responses = {
         EVENTS | _WHOLE,
     ),
     204: {"description": "The answer has ended and the reader has all of it"},
-    **problems(404, 406, 409, 410, 422, 502, 504, 507),
+    **problems(404, 406, 409, 410, 422, 429, 502, 504, 507),
 }
 _CURSOR: dict[str, Any] = {
     "parameters": [

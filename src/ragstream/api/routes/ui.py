@@ -36,7 +36,8 @@ _NOTHING: Responses = {204: {"description": "Nothing is under way"}}
     "/chat",
     summary="Ask, as the AI SDK does",
     openapi_extra=body("UIChatRequest") | IDEMPOTENCY,
-    responses=answers("The chunks of the answer", _EVENTS) | words(404, 408, 413, 415, 422, 502, 504, 507),
+    responses=answers("The chunks of the answer", _EVENTS)
+    | words(404, 408, 413, 415, 422, 429, 502, 504, 507),
 )
 async def ui_chat(request: Request, parts: Parts) -> Response:
     """Answer ``useChat``: its ``id`` is the session, whose last message is the question."""
@@ -46,7 +47,7 @@ async def ui_chat(request: Request, parts: Parts) -> Response:
 @router.get(
     "/chat/{session_id}/stream",
     summary="Go on with the answer that is under way",
-    responses=answers("Its chunks, from the first one", _EVENTS) | _NOTHING | words(404, 410, 507),
+    responses=answers("Its chunks, from the first one", _EVENTS) | _NOTHING | words(404, 410, 429, 507),
 )
 async def ui_resume(request: Request, parts: Parts, session_id: str) -> Response:
     """Replay the message that is under way, and go on with it."""
@@ -72,7 +73,7 @@ async def ui_stop(parts: Parts, caller: Caller, session_id: str) -> Response:
     summary="Run, as AG-UI's clients do",
     openapi_extra=body("AgentRequest") | IDEMPOTENCY,
     responses=answers("The events of the run", _EVENTS)
-    | problems(404, 406, 408, 413, 415, 422, 502, 504, 507),
+    | problems(404, 406, 408, 413, 415, 422, 429, 502, 504, 507),
 )
 async def ui_agent(request: Request, parts: Parts) -> Response:
     """Answer AG-UI's ``RunAgentInput``: its thread is the session, whose last message is the question."""
