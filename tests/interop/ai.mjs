@@ -43,6 +43,7 @@ const all = [];
 for (const [call, id, question] of JSON.parse(list)) {
   const chat = new Chat(id);
   await calls[call](chat, question);
-  all.push({ ...chat.seen, status: chat.status, error: chat.error?.message, parts: chat.reply?.parts ?? [] });
+  const { parts = [], metadata = {} } = chat.reply ?? {};
+  all.push({ ...chat.seen, status: chat.status, error: chat.error?.message, parts, metadata });
 }
 console.log(JSON.stringify(all));

@@ -60,9 +60,9 @@ def parse(stream: bytes) -> list[Event]:
 class House:
     """The server, what it says to which question, and a line to it that can be cut.
 
-    ``Tell me.`` is answered in full. ``Tell me slowly.`` waits in the middle until the line was cut for the
-    last time, or ``go_on`` is set. ``Fail.`` and ``Cut.`` fail after some words, as the provider reports an
-    error or falls silent in the middle of a word. ``Never end.`` goes on until it is stopped.
+    ``Tell me.`` is answered in full. ``Tell me slowly.`` waits in the middle until somebody reads on after
+    the last cut of the line. ``Fail.`` and ``Cut.`` fail after some words, as the provider reports an error
+    or falls silent in the middle of a word; ``Refuse.`` fails before. ``Never end.`` waits to be stopped.
     """
 
     TEXT = TEXT
@@ -73,12 +73,15 @@ class House:
         self.line = ""  # the address of the line
         self.cuts: list[int] = []  # after how many bytes of its answer each further connection is cut
         self.go_on = asyncio.Event()
+        self._was_cut = False
         self.http: httpx.AsyncClient
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def answer(self, request: ChatRequest) -> AsyncGenerator[str | StreamEvent, None]:
         """Say what the question asks for."""
         question = request.messages[-1].text
+        if question == "Refuse.":
+            raise ProviderError("The provider refused the key.", code=ErrorCode.UPSTREAM_AUTH)
         yield StreamEvent(type=EventType.SOURCES, sources=SOURCES)
         for number, word in enumerate(WORDS):
             if number % 3 == 2:
@@ -127,25 +130,32 @@ class House:
         """Carry one connection of the line."""
         there_reader, there = await asyncio.open_connection("127.0.0.1", int(self.address.rpartition(":")[2]))
         left = self.cuts.pop(0) if self.cuts else None
+        came_back = self._was_cut and left is None
         self._writers.add(writer)
         going = asyncio.create_task(_pump(reader, there, None))
         try:
-            cut = await _pump(there_reader, writer, left)
+            cut = await _pump(there_reader, writer, left, self.go_on.set if came_back else None)
+            self._was_cut = self._was_cut or cut
         finally:
             going.cancel()
             self._writers.discard(writer)
             writer.transport.abort()
             there.transport.abort()
-        if cut and not self.cuts:
-            self.go_on.set()
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: int | None) -> bool:
+async def _pump(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    left: int | None,
+    on_data: Callable[[], None] | None = None,
+) -> bool:
     """Carry what comes; return True where it was cut after so many bytes."""
     with suppress(ConnectionError):
         while data := await reader.read(1 << 16):
             writer.write(data[:left])
             await writer.drain()
+            if on_data:
+                on_data()
             left = None if left is None else left - len(data)
             if left is not None and left <= 0:
                 return True

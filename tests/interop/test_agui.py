@@ -13,6 +13,26 @@ pytestmark = [
 ]
 
 
+async def test_a_run(house: Any, node: Any, package: str) -> None:
+    stop = f"{house.address}/api/v1/ui/chat/three/stop"
+    runs = [("one", "Tell me."), ("two", "Fail."), ("three", "Never end.", stop)]
+    told, failed, stopped = await node("agui.mjs", package, f"{house.address}/api/v1/ui/agent", runs)
+    assert (told["types"][0], told["types"][-1], told.get("thrown")) == ("RUN_STARTED", "RUN_FINISHED", None)
+    assert told["text"] == house.TEXT
+    (_, sources), *citations = told["custom"]
+    assert [(source["id"], source["uri"]) for source in sources] == [
+        ("s1", "https://docs.example/verbs"),
+        ("s2", "endings.md"),
+    ]
+    cited = [(value["sourceId"], house.TEXT[value["start"] : value["end"]]) for _, value in citations]
+    assert cited == [("s1", "[1]"), ("s2", "[2]")]
+    assert failed["error"] == {"code": "upstream_error", "message": "The provider broke."}
+    assert failed["text"].startswith("Leaving is not stopping")
+    assert stopped["error"]["code"] == "cancelled"
+    for run in (failed, stopped):
+        assert run["types"][-1] == "RUN_ERROR"
+
+
 async def test_traps(upstream: Any, node: Any, package: str) -> None:
     """What the client does with bytes that we therefore never send; a change tells that a trap has moved."""
 

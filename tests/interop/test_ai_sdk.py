@@ -13,6 +13,63 @@ pytestmark = [
 ]
 
 
+API = "/api/v1/ui/chat"
+
+
+async def test_a_chat(house: Any, node: Any, package: str) -> None:
+    calls = [("ask", "one", "Tell me."), ("resume", "one"), ("resume", "none")]
+    told, late, early = await node("ai.mjs", package, house.address + API, calls)
+    assert (told["statuses"], told["status"], told.get("error")) == ([200], "ready", None)
+    assert _text(told) == house.TEXT
+    assert [_about(part) for part in told["parts"] if part["type"] != "text"] == [
+        "step-start",
+        ("source-url", "s1", "https://docs.example/verbs", "Verbs"),
+        ("source-document", "s2", "endings.md", "Endings"),
+        *(("data-citation", f"s{n}", (at := house.TEXT.index(f"[{n}]"), at + 3)) for n in (1, 2)),
+    ]
+    assert told["metadata"]["usage"]["total_tokens"] == 21
+    for nothing in (late, early):
+        assert (nothing["statuses"], nothing["status"], nothing["parts"]) == ([204], "ready", [])
+
+
+async def test_a_page_that_was_opened_anew_goes_on_with_the_answer(
+    house: Any, node: Any, package: str
+) -> None:
+    house.cuts = [1500]
+    calls = [("ask", "one", "Tell me slowly."), ("resume", "one")]
+    cut, resumed = await node("ai.mjs", package, house.line + API, calls)
+    assert cut["status"] == "error"
+    assert 0 < len(_text(cut)) < len(house.TEXT)
+    assert (resumed["statuses"], resumed["status"]) == ([200], "ready")
+    assert _text(resumed) == house.TEXT
+    assert resumed["metadata"]["streamId"] == cut["metadata"]["streamId"]
+
+
+async def test_failing_and_stopping_are_told_apart(house: Any, node: Any, package: str) -> None:
+    calls = [("ask", "one", "Fail."), ("ask", "two", "Refuse."), ("stop", "three", "Never end.")]
+    failed, refused, stopped = await node("ai.mjs", package, house.address + API, calls)
+    assert (failed["status"], failed["error"]) == ("error", "The provider broke.")
+    assert failed["metadata"]["error"]["code"] == "upstream_error"
+    assert _text(failed).startswith("Leaving is not stopping")
+    assert (refused["statuses"], refused["status"]) == ([502], "error")
+    assert "The provider refused the key." in refused["error"]
+    assert (stopped["status"], stopped.get("error")) == ("ready", None)
+    assert _text(stopped).startswith("Leaving is")
+    assert await house.endings(stopped["metadata"]["streamId"]) == ["cancelled"]
+
+
+def _about(part: Any) -> Any:
+    match part:
+        case {"type": "source-url"}:
+            return part["type"], part["sourceId"], part["url"], part["title"]
+        case {"type": "source-document"}:
+            return part["type"], part["sourceId"], part["filename"], part["title"]
+        case {"type": "data-citation", "data": {"sourceId": source, "start": start, "end": end}}:
+            return part["type"], source, (start, end)
+        case _:
+            return part["type"]
+
+
 async def test_traps(upstream: Any, node: Any, package: str) -> None:
     """What the SDK does with bytes that we therefore never send; a change tells that a trap has moved."""
 

@@ -124,7 +124,7 @@ async def test_every_client_reads_the_log_though_the_line_is_cut(house: Any, nod
     stream_id = await house.ask()
     events = [tuple(event) for event in await read(house, node, f"/api/v1/streams/{stream_id}")]
     log = await house.whole(stream_id)
-    assert house.go_on.is_set()  # so the line was cut while the answer was being written
+    assert house.go_on.is_set()  # so it read on while the answer was being written
     assert events == (
         log[:-1] if read is ours else log
     )  # ours ends with the ending, and hands over no `done`
@@ -143,7 +143,7 @@ async def test_leaving_is_not_stopping_and_stopping_is(house: Any, node: Any) ->
     stream_id = await house.ask("Never end.")
     reading = asyncio.create_task(node("eventsource_parser.mjs", f"{house.line}/api/v1/streams/{stream_id}"))
     house.cuts = [900]
-    await house.go_on.wait()  # it has left, and comes back
+    await house.go_on.wait()  # it has left, and come back
     (await house.http.post(f"/api/v1/streams/{stream_id}/cancel")).raise_for_status()
     events = await reading
     assert [event[0] for event in events][-2:] == ["cancelled", "done"]
