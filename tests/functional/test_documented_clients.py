@@ -43,6 +43,11 @@ def _run(*command: str, cwd: Path | None = None) -> str:
     return done.stdout
 
 
+def _node(example: str, address: str) -> str:
+    program = example.replace(DOCUMENTED, address)
+    return _run("node", "--input-type=module", "--eval", program, cwd=INTEROP)
+
+
 @pytest.mark.parametrize("example", _blocks("how-to/read-a-stream-with-python.md", "python"))
 def test_python(example: str, address: str) -> None:
     printed = _run(sys.executable, "-W", "error", "-c", example.replace(DOCUMENTED, address))
@@ -58,7 +63,7 @@ def test_openai_for_python(example: str, address: str) -> None:
 @pytest.mark.interop
 @pytest.mark.parametrize("example", _blocks("how-to/use-openai-clients.md", "js"))
 def test_openai_for_node(example: str, address: str) -> None:
-    printed = _run("node", "--input-type=module", "--eval", example.replace(DOCUMENTED, address), cwd=INTEROP)
+    printed = _node(example, address)
     assert "press the stop button" in printed or printed.strip() in {"cancelled", "completed"}
 
 
@@ -69,6 +74,33 @@ def test_langchain(example: str, address: str) -> None:
     printed = _run(python, "-c", example.replace(DOCUMENTED, address))
     assert "press the stop button" in printed
     assert "\nStop an answer" in printed  # the title of a page that is cited
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize("package", ["ai-5", "ai-6", "ai"])
+def test_the_ai_sdk(package: str, address: str) -> None:
+    (example,) = _blocks("how-to/use-the-ai-sdk.md", "js")
+    printed = _node(example.replace('from "ai"', f'from "{package}"'), address)
+    assert "press the stop button" in printed
+    assert "source-document Stop an answer" in printed
+    assert printed.endswith("null\n")
+
+
+@pytest.mark.interop
+def test_react(address: str) -> None:
+    (page,) = _blocks("how-to/use-the-ai-sdk.md", "jsx")
+    told = "press the stop button"
+    arguments = (page.replace(DOCUMENTED, address), "How do I stop an answer?", told)
+    assert told in _run("node", "react.mjs", *arguments, cwd=INTEROP)
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize("package", ["@ag-ui/client-0", "@ag-ui/client"])
+def test_ag_ui(package: str, address: str) -> None:
+    (example,) = _blocks("how-to/use-ag-ui.md", "js")
+    printed = _node(example.replace("@ag-ui/client", package), address)
+    assert "press the stop button" in printed
+    assert "s1 " in printed
 
 
 @pytest.mark.browser

@@ -1,10 +1,11 @@
 // Chat with Vercel's AI SDK as useChat does: PACKAGE API [[CALL, CHAT, QUESTION], ...] -> what each chat holds.
-// CALL: "ask"; "resume", on a page that was opened anew; "stop", by its route, after the first words.
+// CALL: "ask"; "resume", on a page that was opened anew; "read", from the address that stands for the question;
+// "stop", by its route, after the first words.
 const [name, api, list] = process.argv.slice(2);
 const { AbstractChat, DefaultChatTransport } = await import(name);
 
 class Chat extends AbstractChat {
-  constructor(id) {
+  constructor(id, address) {
     const seen = { statuses: [] };
     const noted = async (...request) => {
       const reply = await fetch(...request);
@@ -20,7 +21,9 @@ class Chat extends AbstractChat {
       replaceMessage: (index, message) => (state.messages = state.messages.with(index, message)),
       snapshot: structuredClone,
     };
-    super({ id, state, transport: new DefaultChatTransport({ api, fetch: noted }) });
+    const prepareReconnectToStreamRequest = address && (() => ({ api: address }));
+    const transport = new DefaultChatTransport({ api, fetch: noted, prepareReconnectToStreamRequest });
+    super({ id, state, transport });
     this.seen = seen;
   }
   get reply() {
@@ -31,6 +34,7 @@ class Chat extends AbstractChat {
 const calls = {
   ask: (chat, text) => chat.sendMessage({ text }),
   resume: (chat) => chat.resumeStream(),
+  read: (chat) => chat.resumeStream(),
   async stop(chat, text) {
     const answered = chat.sendMessage({ text });
     while (!chat.reply?.parts.some((part) => part.text)) await new Promise((soon) => setTimeout(soon, 5));
@@ -41,7 +45,7 @@ const calls = {
 
 const all = [];
 for (const [call, id, question] of JSON.parse(list)) {
-  const chat = new Chat(id);
+  const chat = new Chat(id, call === "read" ? question : undefined);
   await calls[call](chat, question);
   const { parts = [], metadata = {} } = chat.reply ?? {};
   all.push({ ...chat.seen, status: chat.status, error: chat.error?.message, parts, metadata });

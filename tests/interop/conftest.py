@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,6 +57,12 @@ def parse(stream: bytes) -> list[Event]:
     return events
 
 
+def text(events: Sequence[Sequence[str]]) -> str:
+    """Join the text of an answer, of whose events the type and the data come first."""
+    deltas = [json.loads(data) for kind, data, *_ in events if kind == "text_delta"]
+    return "".join(delta["text_delta"]["content"] for delta in deltas)
+
+
 class House:
     """The server, what it says to which question, and a line to it that can be cut.
 
@@ -67,12 +73,14 @@ class House:
 
     TEXT = TEXT
     parse = staticmethod(parse)
+    text = staticmethod(text)
 
     def __init__(self) -> None:
         self.address = ""
         self.line = ""  # the address of the line
         self.cuts: list[int] = []  # after how many bytes of its answer each further connection is cut
         self.go_on = asyncio.Event()
+        self.asked: list[str] = []
         self._was_cut = False
         self.http: httpx.AsyncClient
         self._writers: set[asyncio.StreamWriter] = set()
@@ -80,6 +88,7 @@ class House:
     async def answer(self, request: ChatRequest) -> AsyncGenerator[str | StreamEvent, None]:
         """Say what the question asks for."""
         question = request.messages[-1].text
+        self.asked.append(question)
         if question == "Refuse.":
             raise ProviderError("The provider refused the key.", code=ErrorCode.UPSTREAM_AUTH)
         yield StreamEvent(type=EventType.SOURCES, sources=SOURCES)
@@ -120,6 +129,15 @@ class House:
         """Return how the answer ended: one type, if all is well."""
         ends = {"message_complete", "failed", "cancelled", "interrupted"}
         return [event.type for event in await self.whole(stream_id) if event.type in ends]
+
+    async def read_by(self, number: int) -> None:
+        """Wait until so many readers read."""
+        async with asyncio.timeout(SECONDS):
+            while f"\nragstream_readers {number}.0\n" not in await self._metrics():  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+    async def _metrics(self) -> str:
+        return (await self.http.get("/metrics")).text
 
     def hang_up(self) -> None:
         """Close the connections of the line, which a client may have kept for later."""

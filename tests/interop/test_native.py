@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -128,8 +127,7 @@ async def test_every_client_reads_the_log_though_the_line_is_cut(house: Any, nod
     assert events == (
         log[:-1] if read is ours else log
     )  # ours ends with the ending, and hands over no `done`
-    deltas = [json.loads(event.data)["text_delta"]["content"] for event in log if event.type == "text_delta"]
-    assert "".join(deltas) == house.TEXT
+    assert house.text(log) == house.TEXT
 
 
 async def test_heartbeats_fall_between_the_events(house: Any) -> None:
