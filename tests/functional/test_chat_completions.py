@@ -174,6 +174,19 @@ async def test_what_is_said_before_reaches_the_model(listening: Listening) -> No
     assert (request.options.max_tokens, request.options.stop, request.options.seed) == (7, ("x",), 3)
 
 
+async def test_a_page_may_use_the_client(listening: Listening) -> None:
+    page = "https://app.example"
+    asks = "authorization,content-type,x-stainless-lang,x-stainless-retry-count,idempotency-key"
+    headers = {"origin": page, "access-control-request-method": "POST"}
+    async with listening(Ragstream(refuse, origins=[page]).app) as http:
+        for path in (PATH, "/v1/responses", "/api/v1/ui/chat", "/api/v1/ui/agent"):
+            told = await http.options(path, headers=headers | {"access-control-request-headers": asks})
+            assert told.status_code == 200, told.text
+            reply = await http.post(path, json={}, headers={"origin": page})
+            assert reply.headers["access-control-allow-origin"] == page
+            assert "x-stream-id" in reply.headers["access-control-expose-headers"].lower()
+
+
 _CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
 
 

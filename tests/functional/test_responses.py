@@ -48,8 +48,12 @@ def pipeline() -> Pipeline:
 
 
 @pytest.fixture
-async def http(listening: Listening, pipeline: Pipeline) -> AsyncIterator[httpx.AsyncClient]:
-    ragstream = Ragstream(pipeline.answer, delivery=DeliverySettings(heartbeat=0.05, head_hold=0.01))
+def ragstream(pipeline: Pipeline) -> Ragstream:
+    return Ragstream(pipeline.answer, delivery=DeliverySettings(heartbeat=0.05, head_hold=0.01))
+
+
+@pytest.fixture
+async def http(listening: Listening, ragstream: Ragstream) -> AsyncIterator[httpx.AsyncClient]:
     async with asyncio.timeout(60), listening(ragstream.app) as client:
         yield client
 
@@ -113,6 +117,18 @@ async def test_whole_and_retrieved(client: openai.AsyncOpenAI, pipeline: Pipelin
     assert (
         await client.responses.create(input="Hello?", metadata={"team": "a"}, extra_headers=key) == response
     )
+
+
+async def test_it_outlives_its_log(
+    client: openai.AsyncOpenAI, pipeline: Pipeline, ragstream: Ragstream
+) -> None:
+    pipeline.go_on.set()
+    response = await client.responses.create(input="Hello?")
+    await ragstream.service.log.delete(response.id.removeprefix("resp_"))
+    for _ in range(2):
+        again = await client.responses.retrieve(response.id)
+        assert (again.id, again.output_text, again.status) == (response.id, "Well, hello [1].", "completed")
+        await client.responses.cancel(response.id)
 
 
 async def test_in_the_background(client: openai.AsyncOpenAI, pipeline: Pipeline) -> None:

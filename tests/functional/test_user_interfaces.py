@@ -51,10 +51,14 @@ def pipeline() -> Pipeline:
 
 
 @pytest.fixture
-async def http(listening: Listening, pipeline: Pipeline) -> AsyncIterator[httpx.AsyncClient]:
+def ragstream(pipeline: Pipeline) -> Ragstream:
     keys = [("ada", "a" * 32), ("bob", "b" * 32)]
     delivery = DeliverySettings(heartbeat=0.05, head_hold=0.01)
-    ragstream = Ragstream(pipeline.answer, api_keys=keys, delivery=delivery)
+    return Ragstream(pipeline.answer, api_keys=keys, delivery=delivery)
+
+
+@pytest.fixture
+async def http(listening: Listening, ragstream: Ragstream) -> AsyncIterator[httpx.AsyncClient]:
     async with asyncio.timeout(60), listening(ragstream.app) as client:
         client.headers.update(ADA)
         yield client
@@ -226,14 +230,33 @@ async def test_what_cannot_be_run_is_refused_by_name(
     assert reply.json()["path"].startswith(path)
 
 
-async def test_one_answer_in_every_protocol(http: httpx.AsyncClient, pipeline: Pipeline) -> None:
+@pytest.mark.parametrize("name", ["native", "chat", "responses", "ui", "agui"])
+async def test_one_answer_in_every_protocol(
+    http: httpx.AsyncClient, pipeline: Pipeline, ragstream: Ragstream, name: str
+) -> None:
     pipeline.go_on.set()
     stream_id = (await http.post(CHAT, json=asked("Hello?"))).headers["x-stream-id"]
-    for name in ("native", "chat", "responses", "ui", "agui"):
-        url = f"/api/v1/streams/{stream_id}?protocol={name}"
-        reply = await http.get(url)
-        assert reply.headers["x-stream-id"] == stream_id
-        assert '"Well, "' in reply.text
-        whole = await http.get(url, headers={"accept": "application/json"})
-        assert whole.status_code == 200
-        assert "Well, hello." in whole.text
+    url = f"/api/v1/streams/{stream_id}?protocol={name}"
+    reply = await http.get(url)
+    assert reply.headers["x-stream-id"] == stream_id
+    assert '"Well, "' in reply.text
+    wholes = [await http.get(url, headers={"accept": "application/json"})]
+    await ragstream.service.log.delete(stream_id)
+    wholes.append(await http.get(url, headers={"accept": "application/json"}))
+    assert [whole.status_code for whole in wholes] == [200, 200]
+    assert all("Well, hello." in whole.text for whole in wholes)
+    retold = (await http.get(url)).text
+    assert '"Well, hello."' in retold
+    assert ENDS[name] in retold
+    assert stream_id in retold or name == "native"  # whose reader knows how the answer began
+    if name != "native":
+        assert "answer_replaced" in (await http.get(f"{url}&after=2")).text
+
+
+ENDS = {
+    "native": "event: message_complete",
+    "chat": '"finish_reason":"stop"',
+    "responses": "event: response.completed",
+    "ui": '"type":"finish"',
+    "agui": '"type":"RUN_FINISHED"',
+}

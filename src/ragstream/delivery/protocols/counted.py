@@ -38,7 +38,8 @@ _REPLACED = StreamEvent(
         retryable=True,
     ),
 )
-_NO_NUMBERS = msgspec.json.Encoder()
+_WORDS = (EventType.TEXT_DELTA, EventType.CITATION)
+_encoder = msgspec.json.Encoder()
 
 
 class Counted(ABC):
@@ -63,14 +64,10 @@ class Counted(ABC):
             return b""
         if not record.seq and self.count < self._after:  # not the log's: it comes after all that was read
             self.count = self._after
-        blocks = []
-        for event in self._sayable(record):
-            for said in self._say(event):
-                self.count += 1
-                if self.count > self._after:
-                    blocks.append(self._block(said))
-            self.ended = event.terminal
-        return b"".join(blocks)
+        event = record.event
+        if event.reset is None:
+            return self._frame(event)
+        return b"".join([self._frame(said) for said in self._instead(event.reset, stored=not record.seq)])
 
     def done(self) -> bytes:
         """Return the end mark of the protocols that have one."""
@@ -81,7 +78,7 @@ class Counted(ABC):
         """Yield the protocol's events for one of the log's, which is no RESET."""
 
     def _block(self, said: dict[str, Any]) -> bytes:
-        return b"data: %s\n\n" % _NO_NUMBERS.encode(said)
+        return b"data: %s\n\n" % _encoder.encode(said)
 
     def _new_sources(self, event: StreamEvent) -> list[Source]:
         """Return the sources that were not told before: a second event names the first ones again."""
@@ -89,16 +86,19 @@ class Counted(ABC):
         self._named.update(source.id for source in fresh)
         return fresh
 
-    def _sayable(self, record: Record) -> Iterator[StreamEvent]:
-        event = record.event
-        if event.reset is None:
-            self._spoken = self._spoken or event.type in (EventType.TEXT_DELTA, EventType.CITATION)
-            yield event
-        elif self._spoken or (self._after and not record.seq):
-            yield _REPLACED
-        else:
-            self._spoken = bool(event.reset.text)
-            yield from as_said(event.reset)
+    def _frame(self, event: StreamEvent) -> bytes:
+        blocks = []
+        for said in self._say(event):
+            self.count += 1
+            if self.count > self._after:
+                blocks.append(self._block(said))
+        self.ended = event.terminal
+        self._spoken = self._spoken or event.type in _WORDS
+        return b"".join(blocks)
+
+    def _instead(self, reset: Reset, *, stored: bool) -> Iterator[StreamEvent]:
+        """Return what is said of a reset; ``stored``: it is not the log's, but tells what was stored."""
+        return iter((_REPLACED,)) if self._spoken or (stored and self._after) else as_said(reset)
 
 
 class Collected:

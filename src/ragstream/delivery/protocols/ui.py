@@ -39,7 +39,8 @@ _REASONS = {
     "content_filter": "content-filter",
     "tool_calls": "tool-calls",
 }
-_PDF = "application/pdf"
+# Not the machine's own table of types: the bytes shall be the same everywhere.
+_MEDIA_TYPES = {"pdf": "application/pdf", "md": "text/markdown", "html": "text/html", "htm": "text/html"}
 
 
 class UIMessages(Counted):
@@ -183,7 +184,7 @@ def _source(source: Source) -> Said:
             "title": source.title,
             **more,
         }
-    media_type = _PDF if source.uri.lower().endswith(".pdf") else "text/plain"
+    media_type = _MEDIA_TYPES.get(source.uri.rpartition(".")[2].lower(), "text/plain")
     name = source.uri.rpartition("/")[2]
     return {
         "type": "source-document",

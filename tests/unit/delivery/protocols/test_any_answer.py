@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.delivery.protocols.sayings import answers, records, told
+from tests.unit.delivery.protocols.sayings import START, answers, complete, records, reset, text, told
 
+from ragstream.delivery.frames import write_sse
 from ragstream.delivery.protocols import DIALECTS
 from ragstream.delivery.protocols.base import Dialect
 from ragstream.delivery.protocols.counted import Counted
 from ragstream.events import StreamEvent
+from ragstream.streamlog.base import Record
 
 COUNTED = [dialect for dialect in DIALECTS.values() if dialect.counts]
 ENDS = {
@@ -42,6 +46,18 @@ def test_every_answer_has_one_end(dialect: Dialect, said: list[StreamEvent]) -> 
     ends = [any(mark in block for mark in ENDS[dialect.name]) for block in blocks]
     assert ends.count(True) == 1
     assert ends[-1]
+
+
+@pytest.mark.parametrize("dialect", COUNTED, ids=lambda dialect: dialect.name)
+async def test_a_replaced_answer_ends_at_once(dialect: Dialect) -> None:
+    """The log may go on for long; the reader is let go."""
+
+    async def log() -> AsyncGenerator[tuple[Record, ...], None]:
+        for record in records(START, text("Hel"), reset("Well"), text("!"), complete()):
+            yield (record,)
+
+    frames = [frame async for frame in write_sse(log(), dialect.projection())]
+    assert [frame.terminal and frame.terminal.type for frame in frames] == [None, None, "reset"]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.name)
