@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from msgspec.structs import replace
 
-from ragstream.errors import ConfigError, ErrorCode, ProviderError
+from ragstream.errors import (
+    ConfigError,
+    ErrorCode,
+    ProgrammingError,
+    ProviderError,
+    RagstreamError,
+    RequestError,
+)
 from ragstream.events import EventType, Message, MessageStart, Options, StreamEvent
 from ragstream.llm.base import ChatRequest, Provider
 from ragstream.llm.conversation import Conversation
@@ -210,7 +217,9 @@ class LLMClient:
                 for result in results:
                     yield StreamEvent(type=EventType.TOOL_RESULT, tool_result=result)
                 talk.answer(results)
-        except ProviderError as error:
+        except (ConfigError, RequestError, ProgrammingError):  # a mistake, and no answer's ending
+            raise
+        except RagstreamError as error:
             yield talk.failed(error)
         else:
             yield talk.complete()

@@ -126,7 +126,7 @@ def unreachable(name: str, error: BaseException) -> ProviderError:
             case aiohttp.ClientSSLError() | ssl.SSLError():
                 what, passing = "cannot be trusted: the TLS handshake failed", False
             case aiohttp.ClientConnectorError() | ConnectionRefusedError():
-                what = "refused the connection"
+                what = "refused the connection: nothing listens there"
             case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | ConnectionError():
                 what = "closed the connection before it answered"
             case aiohttp.ClientResponseError() | httpx2.TooManyRedirects():

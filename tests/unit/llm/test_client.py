@@ -16,7 +16,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import Field
 
-from ragstream.errors import ConfigError, ErrorCode, InvalidField, ProviderError
+from ragstream.errors import ConfigError, ErrorCode, InvalidField, ProviderError, RetrievalFailed
 from ragstream.events import (
     Answer,
     EventType,
@@ -227,6 +227,17 @@ async def test_what_a_generator_may_not_do(piece: Any, code: str) -> None:
     assert answer.error is not None
     assert answer.error.code == code
     assert "sk-secret" not in answer.error.message
+
+
+async def test_what_fails_beside_the_model_is_an_ending_too() -> None:
+    async def searching(request: ChatRequest) -> AsyncGenerator[str, None]:
+        yield "Let me look. "
+        raise RetrievalFailed("the index is gone")
+
+    answer = await collect(LLMClient.from_generator(searching))
+    assert answer.text == "Let me look. "
+    assert answer.error is not None
+    assert answer.error.code == "retrieval_failed"
 
 
 async def test_leaving_closes_the_generator_at_once() -> None:
