@@ -89,7 +89,7 @@ export class Conversation {
   /** Read an answer to its end; `start` makes the stream. */
   async #read(turn, start) {
     const onConnection = ({ state }) => {
-      turn.waiting(state === "open" ? null : waitingInWords());
+      turn.waiting(state === "waiting" ? waitingInWords() : null);
     };
     const stream = start({ onConnection });
     this.#set(stream);

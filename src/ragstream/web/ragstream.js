@@ -10,8 +10,9 @@
  *     }
  *
  * What it promises: every event of the answer's log, in order, once, up to its one terminal event. A
- * connection that ends, breaks or falls silent before that is made again from the last id that was read. What
- * cannot be mended is thrown as a RagstreamError: an answer never just stops.
+ * connection that ends, breaks or falls silent before that is made again from the last id that was read, and
+ * a server that sends its readers away is asked again when it said. What cannot be mended is thrown as a
+ * RagstreamError: an answer never just stops.
  *
  * It stands alone, without dependencies: copy the file. It runs in browsers and in Node.js 20.19 or later.
  */
@@ -19,6 +20,7 @@
 /** The types of event that end an answer. */
 export const TERMINAL = new Set(["message_complete", "failed", "cancelled", "interrupted"]);
 
+const MIN_WAIT = 100; // milliseconds for whoever was sent away
 const MAX_WAIT = 30_000; // milliseconds between two attempts, at most
 const TRY_AGAIN = new Set([408, 425, 429, 500, 502, 503, 504]); // statuses that may pass
 
@@ -67,9 +69,12 @@ export class EventParser {
   #type = "";
   #data = "";
   #id;
+  #retried = false; // the block that has not ended says when to come back
 
   /** @type {number | null} the last `retry:` in milliseconds */
   retry = null;
+  /** Whether the last block only says when to come back: the server is about to end the connection. */
+  sentAway = false;
 
   /** @param {string} lastEventId where an earlier connection had come */
   constructor(lastEventId = "") {
@@ -110,11 +115,16 @@ export class EventParser {
     if (name === "data") this.#data += `${value}\n`;
     else if (name === "event") this.#type = value;
     else if (name === "id" && !value.includes("\0")) this.#id = value;
-    else if (name === "retry" && /^[0-9]+$/.test(value)) this.retry = Number(value);
+    else if (name === "retry" && /^[0-9]+$/.test(value)) {
+      this.retry = Number(value);
+      this.#retried = true;
+    }
   }
 
   #dispatch() {
     this.lastEventId = this.#id; // a blank line moves the cursor even where there is no data
+    this.sentAway = this.#retried && this.#data === "";
+    this.#retried = false;
     if (this.#data === "") this.#type = "";
     return this.#data !== "";
   }
@@ -242,7 +252,8 @@ class AnswerStream {
     try {
       while (!this.#left && !this.#ended) {
         const lost = yield* this.#connected();
-        if (lost) await this.#recover(lost);
+        if (lost?.code === "sent_away") await this.#comeBack();
+        else if (lost) await this.#recover(lost);
       }
     } finally {
       this.#connection.abort();
@@ -253,13 +264,14 @@ class AnswerStream {
   /** Read over one connection; return the error that ended it early, or throw one that cannot be mended. */
   async *#connected() {
     this.#connection = new AbortController();
+    let sentAway = false;
     try {
       const response = await this.#within(this.#request());
       this.streamId = response.headers.get("x-stream-id") ?? this.streamId;
       this.sessionId = response.headers.get("x-session-id") ?? this.sessionId;
       this.#name(this.streamId);
       if (response.status === 204) this.#ended = true; // all was read
-      else yield* this.#events(response);
+      else sentAway = yield* this.#events(response);
     } catch (error) {
       if (this.#left || this.#ended) return null;
       if (!passes(error)) throw error;
@@ -267,7 +279,8 @@ class AnswerStream {
     } finally {
       this.#connection.abort();
     }
-    return this.#ended ? null : new RagstreamError("The connection ended early.", { code: "connection_lost" });
+    if (this.#ended) return null;
+    return new RagstreamError("The connection ended early.", { code: sentAway ? "sent_away" : "connection_lost" });
   }
 
   #request() {
@@ -283,6 +296,7 @@ class AnswerStream {
     return this.#server.fetch("api/v1/chatbot/chat/stream", { method: "POST", headers, body, signal });
   }
 
+  /** Read one response; return whether it ended because the server sent its readers away. */
   async *#events(response) {
     if (!response.headers.get("content-type")?.startsWith("text/event-stream")) {
       throw new RagstreamError("Something between here and the server answered in its place.", {
@@ -294,11 +308,11 @@ class AnswerStream {
     const body = response.body.getReader();
     for (;;) {
       const { done, value } = await this.#within(body.read());
-      if (done) return;
+      if (done) return parser.sentAway;
       const events = parser.push(value);
       this.#retry = parser.retry ?? this.#retry;
       for (const event of events) {
-        if (event.type === "done") return;
+        if (event.type === "done") return false;
         if (!this.#ended) yield this.#take(event);
       }
     }
@@ -337,6 +351,18 @@ class AnswerStream {
     const pause = Math.min(this.#retry * 2 ** (this.#failures - 1), MAX_WAIT);
     const delay = Math.max(pause * (1 + Math.random() / 2), error.retryAfter);
     this.#onConnection({ state: "waiting", attempt: this.#failures, delay, error });
+    await this.#pause(delay);
+  }
+
+  /** Come back when the server said: that is no failure, and it told each of its readers another time. */
+  async #comeBack() {
+    const delay = Math.min(Math.max(this.#retry, MIN_WAIT), MAX_WAIT);
+    this.#onConnection({ state: "moving", delay });
+    await this.#pause(delay);
+  }
+
+  /** Wait, but no longer than until the network is there again. */
+  async #pause(delay) {
     await new Promise((resolve) => {
       const timer = setTimeout(resolve, delay);
       this.#wake = () => {

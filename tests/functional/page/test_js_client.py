@@ -314,6 +314,23 @@ async def test_done_without_an_ending_is_none(listening: Listening) -> None:
 
 
 @pytest.mark.node
+async def test_being_sent_away_is_no_failure_however_often(listening: Listening) -> None:
+    farewell = "retry: 1\n\n"
+    often = [reply(":\n\n" + farewell) for _ in range(10)]  # more than the attempts in a row
+    server = Server(reply(RETRY + event(1, "message_start") + farewell), *often, reply(END))
+    seen = await follow(listening, server, attempts=3)
+    assert seen == ["open", [1, "message_start"], *["moving", "open"] * 11, [3, "message_complete"]]
+    assert server.cursors() == [None, *["1"] * 11]
+
+
+@pytest.mark.node
+async def test_a_cut_after_words_that_only_look_like_a_farewell_is_a_loss(listening: Listening) -> None:
+    for body in ("retry: 1\n\n:\n\n", "retry: 1\n", RETRY + event(1, "message_start")):
+        seen = await follow(listening, Server(reply(body), reply(END)))
+        assert "connection_lost" in seen, body
+
+
+@pytest.mark.node
 async def test_silence_is_a_lost_connection(listening: Listening) -> None:
     server = Server(reply(RETRY + event(1, "message_start")), reply(END), hold=True)
     seen = await follow(listening, server, silence=300)
