@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Never
 
-from ragstream.errors import ErrorCode, ProviderError, RagstreamError
+from ragstream.errors import ConfigError, ErrorCode, ProviderError, RagstreamError
 from ragstream.events import EventType, StreamEvent, TextDelta
 from ragstream.llm.base import ChatRequest
 
@@ -34,9 +34,10 @@ class GeneratorProvider:
         """Run the generator once.
 
         Raises:
+            ConfigError: the function is not an async generator.
             ProviderError: the generator raised, or yielded something that is not part of an answer.
         """
-        async with aclosing(self._function(request)) as pieces:
+        async with aclosing(self._begun(request)) as pieces:
             try:
                 async for piece in pieces:
                     event = self._event(piece)
@@ -51,6 +52,17 @@ class GeneratorProvider:
                 self._fail(f"raised {type(error).__name__}", ErrorCode.UPSTREAM_ERROR, error)
         model = request.model or self.model
         yield StreamEvent(type=EventType.MESSAGE_COMPLETE, finish_reason="stop", model=model)
+
+    def _begun(self, request: ChatRequest) -> AsyncGenerator[str | StreamEvent, None]:
+        made: object = self._function(request)
+        if isinstance(made, AsyncGenerator):
+            return made
+        if isinstance(made, Coroutine):
+            made.close()
+        kind = type(made).__name__
+        raise ConfigError(
+            f"{self.name} returned a {kind}: make it an async generator, `async def` with `yield`"
+        )
 
     def _event(self, piece: object) -> StreamEvent | None:
         if isinstance(piece, str):

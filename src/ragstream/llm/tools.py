@@ -88,6 +88,11 @@ class Toolbox:
             return self._result(call, value if isinstance(value, str) else _as_json(value))
         except TimeoutError:
             return self._result(call, f"{call.name} took longer than {self._timeout:g} s.", is_error=True)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return self._result(call, f"{call.name} was cancelled.", is_error=True)  # by its own doing
         except pydantic.ValidationError as error:
             problems = "; ".join(f"{_path(problem)}{problem['msg']}" for problem in error.errors())
             return self._result(call, f"Wrong arguments: {problems}", is_error=True)

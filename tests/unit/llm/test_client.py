@@ -195,6 +195,34 @@ async def test_any_generator_is_a_provider() -> None:
     assert (await collect(LLMClient.from_generator(echo))).text == "You said Hello?"
 
 
+async def test_what_is_no_generator_is_refused() -> None:
+    async def forgot_to_yield(request: ChatRequest) -> str:
+        return request.messages[-1].text
+
+    with pytest.raises(ConfigError, match=r"forgot_to_yield returned a coroutine.*`yield`"):
+        await collect(LLMClient.from_generator(forgot_to_yield))  # type: ignore[arg-type] # that is the point
+
+
+async def test_leaving_while_tools_run_stops_them() -> None:
+    running, stopped = asyncio.Event(), asyncio.Event()
+
+    async def wait(a: int) -> None:
+        running.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    asked = client(ScriptedProvider(calls('{"a":1}', name="wait"), ["Never."]))
+    task = asyncio.create_task(collect(asked, tools=[wait]))
+    async with asyncio.timeout(5):
+        await running.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert stopped.is_set()
+
+
 async def test_a_client_can_stand_on_a_client() -> None:
     inner = client(ScriptedProvider(["Hi"], [BUSY]), policy=RetryPolicy(max_attempts=1))
 
@@ -349,6 +377,10 @@ async def _slow(a: int) -> None:
     await asyncio.Event().wait()
 
 
+async def _cancelled(a: int) -> None:
+    raise asyncio.CancelledError
+
+
 def _large(a: int) -> str:
     return "x" * 100_000
 
@@ -365,6 +397,7 @@ def _broken(a: int) -> str:
         (add, "{", "Wrong arguments: Invalid JSON"),
         (_slow, '{"a":1}', "add took longer than 0.05 s."),
         (_broken, '{"a":1}', "ValueError: no such thing"),
+        (_cancelled, '{"a":1}', "add was cancelled."),
         (_large, '{"a":1}', "xxx"),
     ],
 )
