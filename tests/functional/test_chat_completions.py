@@ -174,6 +174,22 @@ async def test_what_is_said_before_reaches_the_model(listening: Listening) -> No
     assert (request.options.max_tokens, request.options.stop, request.options.seed) == (7, ("x",), 3)
 
 
+async def test_a_session_goes_on(listening: Listening) -> None:
+    seen: list[list[str]] = []
+
+    async def note(request: ChatRequest) -> AsyncGenerator[str, None]:
+        seen.append([message.text for message in request.messages])
+        yield "Noted."
+
+    system = {"role": "system", "content": "Be brief."}
+    async with listening(Ragstream(note).app) as http:
+        first = await http.post(PATH, json={"messages": [system, *ASK]})
+        asked = {"messages": [system, *ASK, {"role": "user", "content": "And now?"}]}
+        await http.post(PATH, json=asked | {"session_id": first.headers["x-session-id"]})
+        assert (await http.post(PATH, json=asked | {"session_id": "0" * 32})).status_code == 404
+    assert seen == [["Be brief.", "Hello?"], ["Be brief.", "Hello?", "Noted.", "And now?"]]
+
+
 async def test_a_page_may_use_the_client(listening: Listening) -> None:
     page = "https://app.example"
     asks = "authorization,content-type,x-stainless-lang,x-stainless-retry-count,idempotency-key"

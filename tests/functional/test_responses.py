@@ -170,6 +170,7 @@ async def test_a_conversation_goes_on(client: openai.AsyncOpenAI, pipeline: Pipe
     first = await client.responses.create(input="One?", instructions="Be brief.")
     second = await client.responses.create(
         input=[{"role": "user", "content": [{"type": "input_text", "text": "Two?"}]}],
+        instructions="Be exact.",
         previous_response_id=first.id,
     )
     assert second.previous_response_id == first.id
@@ -178,8 +179,8 @@ async def test_a_conversation_goes_on(client: openai.AsyncOpenAI, pipeline: Pipe
     await client.responses.create(input="Three?", conversation=first.conversation.id)
     told = [[message.text for message in request.messages] for request in pipeline.requests]
     assert told[0] == ["Be brief.", "One?"]
-    assert told[1][-3:] == ["One?", "Well, hello .", "Two?"]
-    assert told[2][-3:] == ["Two?", "Well, hello .", "Three?"]
+    assert told[1] == ["Be exact.", "One?", "Well, hello .", "Two?"]  # instructions are one request's
+    assert told[2] == ["One?", "Well, hello .", "Two?", "Well, hello .", "Three?"]
     with pytest.raises(openai.NotFoundError):
         await client.responses.create(input="Four?", previous_response_id="resp_" + "0" * 32)
 

@@ -33,8 +33,8 @@ async def test_a_question_without_an_answer_is_not_recalled(make_rig: MakeRig) -
 
 async def test_history_is_bounded_and_the_newest_is_kept(make_rig: MakeRig) -> None:
     rig = make_rig(["Yes."], history_budget=30)
-    for text in ("one " * 5, "two", "three"):
-        await rig.ask(text, continues=True)
+    for number, text in enumerate(("one " * 5, "two", "three")):
+        await rig.ask(text, continues=number > 0)
     await rig.ask("four", continues=True)
     assert [text for _, text in said(rig)] == ["two", "Yes.", "three", "Yes.", "four"]
 

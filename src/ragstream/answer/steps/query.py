@@ -22,6 +22,7 @@ __all__ = ["extract_query", "rewrite_query"]
 
 _LONGEST_QUERY = 1_000  # characters; what comes beyond tells a search nothing
 _LONGEST_REWRITE = 300  # characters; a model that writes more is answering
+_INSTRUCTING = ("system", "developer")
 _RECENT = 6  # messages that a follow-up may lean on
 _INSTRUCTION = (
     "Rewrite the last question of the conversation as one search query that can be understood without the "
@@ -32,12 +33,16 @@ _INSTRUCTION = (
 
 @step("ExtractQuery")
 async def extract_query(turn: Turn, kit: AnswerKit) -> None:
-    """Put the conversation together and find the question in it."""
-    earlier: list[Message] = []
+    """Put the conversation together and find the question in it.
+
+    Instructions are the request's own: those of earlier ones are not recalled, and new ones stand first.
+    """
+    turn.conversation = turn.question.messages
     if turn.question.continues:
         rows = await kit.turns.history(turn.question.session_id, limit=kit.settings.history_limit)
         earlier = _recalled(rows, kit.settings.history_budget)
-    turn.conversation = (*earlier, *turn.question.messages)
+        told = [message for message in turn.question.messages if message.role in _INSTRUCTING]
+        turn.conversation = (*told, *earlier, *_said(turn.question.messages))
     turn.query = turn.search = next(reversed(_questions(turn.conversation)), "")[:_LONGEST_QUERY]
     turn.note(messages=len(turn.conversation))
 
@@ -51,6 +56,10 @@ async def rewrite_query(turn: Turn, kit: AnswerKit) -> None:
     rewritten = await _rewritten(turn, kit) if kit.settings.follow_ups == "model" else ""
     turn.search = (rewritten or carried_over(questions))[:_LONGEST_QUERY]
     turn.note(rewritten=turn.search != turn.query)
+
+
+def _said(messages: Sequence[Message]) -> list[Message]:
+    return [message for message in messages if message.role not in _INSTRUCTING]
 
 
 def _questions(conversation: Sequence[Message]) -> list[str]:
@@ -70,7 +79,7 @@ def _recalled(rows: Sequence[storage.Turn], budget: int) -> list[Message]:
         if budget < 0:
             break
         said = without_markers(row.text, row.citations)  # they cite passages that are not in this prompt
-        recalled[:0] = [*row.question, Message(role="assistant", content=said)]
+        recalled[:0] = [*_said(row.question), Message(role="assistant", content=said)]
     return recalled
 
 

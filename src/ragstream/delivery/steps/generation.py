@@ -16,7 +16,7 @@ from ragstream.delivery.kit import DeliveryKit
 from ragstream.delivery.single_pass import SinglePassStream
 from ragstream.delivery.steps.following import records_of
 from ragstream.errors import BadIdempotencyKey, ProgrammingError
-from ragstream.events import Options, Question
+from ragstream.events import Message, Options, Question
 from ragstream.storage.base import Turn
 from ragstream.streamlog.base import LogStatus
 
@@ -61,7 +61,7 @@ def _question(exchange: Exchange, kit: DeliveryKit) -> Question:
         session_id=session.id if session else new,
         request_id=exchange.request_id,
         owner=principal.name,
-        messages=asked.messages[-asked.newest :] if session else asked.messages,
+        messages=_new(asked) if session else asked.messages,
         continues=session is not None,
         model=asked.model,
         options=_options(asked, kit),
@@ -69,6 +69,12 @@ def _question(exchange: Exchange, kit: DeliveryKit) -> Question:
         include_steps=asked.include_steps,
         created=int(time.time()),
     )
+
+
+def _new(asked: Inquiry) -> tuple[Message, ...]:
+    """Return what a session does not know yet: the newest messages, and the request's instructions."""
+    earlier, newest = asked.messages[: -asked.newest], asked.messages[-asked.newest :]
+    return (*(message for message in earlier if message.role in ("system", "developer")), *newest)
 
 
 def _options(asked: Inquiry, kit: DeliveryKit) -> Options:
