@@ -6,7 +6,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 ARGS ?=
 AUDITED = -p ragstream.audit.pytest_plugin --rag-facts .ragstream-facts.json
-BENCHMARKS = $(filter-out benchmarks/compare.py benchmarks/retrieval.py,$(wildcard benchmarks/*.py))
+BENCHMARKS = $(filter-out benchmarks/compare.py benchmarks/hotpath.py benchmarks/retrieval.py,$(wildcard benchmarks/*.py))
 
 # A data folder for each DOCS, so that answers never mix them; your own RAGSTREAM_DATA_DIR wins.
 DATA = $(if $(RAGSTREAM_DATA_DIR),,--data-dir ".ragstream/$(subst /,-,$(DOCS))")
@@ -38,6 +38,7 @@ check: setup ## lint, formatting, types, layers, and the rules of the house
 	@$(PYTHON_RUN) -m ruff format --check
 	@$(PYTHON_RUN) -m mypy
 	@.venv/bin/lint-imports
+	@for log in memory sqlite; do $(PYTHON_RUN) benchmarks/hotpath.py --log $$log --check; done
 	@$(PYTHON_RUN) -m ragstream audit --check
 	@$(PYTHON_RUN) -m pytest -q tests/architecture
 

@@ -12,6 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from ragstream.llm.metrics import PrometheusObserver
 from ragstream.telemetry import Metrics
+from ragstream.telemetry.histogram import Histogram
 
 HEAD = """\
 # Metrics
@@ -61,24 +62,27 @@ Is the server full?
 """
 
 
-def metrics() -> Iterator[MetricWrapperBase]:
+Metric = MetricWrapperBase | Histogram
+
+
+def metrics() -> Iterator[Metric]:
     """Yield every metric of ours, by name."""
     registry = Metrics().registry
     PrometheusObserver(registry)
-    ours = [one for one in registry._collector_to_names if isinstance(one, MetricWrapperBase)]  # noqa: SLF001
+    ours = [one for one in registry._collector_to_names if isinstance(one, Metric)]  # noqa: SLF001
     yield from sorted(ours, key=name)
 
 
-def name(metric: MetricWrapperBase) -> str:
+def name(metric: Metric) -> str:
     (family,) = metric.describe()
     return f"{family.name}_total" if family.type == "counter" else str(family.name)
 
 
-def labels(metric: MetricWrapperBase) -> tuple[str, ...]:
+def labels(metric: Metric) -> tuple[str, ...]:
     return tuple(metric._labelnames)  # noqa: SLF001
 
 
-def row(metric: MetricWrapperBase) -> str:
+def row(metric: Metric) -> str:
     (family,) = metric.describe()
     named = ", ".join(f"`{label}`" for label in labels(metric))
     return f"| `{name(metric)}` | {family.type} | {named} | {family.documentation} |"

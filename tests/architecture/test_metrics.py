@@ -15,6 +15,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from ragstream.llm.metrics import PrometheusObserver
 from ragstream.telemetry import Metrics
+from ragstream.telemetry.histogram import Histogram
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "list_metrics.py"
@@ -31,7 +32,7 @@ def _measured() -> dict[str, set[str]]:
     samples = [sample for family in registry.collect() for sample in family.samples]
     found: dict[str, set[str]] = {sample.name: set() for sample in samples}  # of the process, among others
     for metric in registry._collector_to_names:
-        if not isinstance(metric, MetricWrapperBase):
+        if not isinstance(metric, MetricWrapperBase | Histogram):
             continue
         labels = set(metric._labelnames)
         for name in registry._collector_to_names[metric]:

@@ -56,12 +56,16 @@ class CitationWriter:
 
     def write(self, text: str) -> tuple[str, Sequence[Citation]]:
         """Take more of the model's text; return what can be said now, and the citations in it."""
-        if not self._held and not self._closing_up and _SPECIAL.search(text) is None:
-            self._code.plain(text)
-            self._length += len(text)
-            self._last = text[-1:] or self._last
-            return text, ()
-        return self._rewrite(text, last=False)
+        return (text, ()) if self.passes(text) else self._rewrite(text, last=False)
+
+    def passes(self, text: str) -> bool:
+        """Take more of the model's text if it can be said as it is; else take nothing."""
+        if self._held or self._closing_up or _SPECIAL.search(text) is not None:
+            return False
+        self._code.plain(text)
+        self._length += len(text)
+        self._last = text[-1:] or self._last
+        return True
 
     def finish(self) -> tuple[str, Sequence[Citation]]:
         """Return what was held back: it did not become a marker."""

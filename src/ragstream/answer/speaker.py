@@ -5,7 +5,7 @@ from __future__ import annotations
 from ragstream.answer.citations import LARGEST, text_events
 from ragstream.answer.turn import GAP, Turn
 from ragstream.errors import ErrorCode, ProviderError
-from ragstream.events import EventType, StreamEvent, ToolCall
+from ragstream.events import EventType, StreamEvent, TextDelta, ToolCall
 from ragstream.llm.continuation import Joint
 
 __all__ = ["Speaker"]
@@ -43,7 +43,11 @@ class Speaker:
         """
         turn = self._turn
         if event.text_delta is not None:
-            self._write(self._joint.write(event.text_delta.content), event)
+            text = self._joint.write(event.text_delta.content)
+            if text is event.text_delta.content and self._passes(text):
+                turn.unsaid.append(event)
+            else:
+                self._write(text, event.text_delta)
         elif event.type is EventType.MESSAGE_COMPLETE:
             self._settle()
             turn.unsaid += self._calls
@@ -70,12 +74,14 @@ class Speaker:
         if self._turn.citations is not None:
             self._turn.unsaid += text_events(*self._turn.citations.finish())
 
-    def _write(self, text: str, event: StreamEvent | None = None) -> None:
-        turn, delta = self._turn, event.text_delta if event else None
+    def _passes(self, text: str) -> bool:
+        """Take note of text that can be said as it came, as nearly all can."""
+        citations = self._turn.citations
+        return not self._gap and len(text) <= LARGEST and (citations is None or citations.passes(text))
+
+    def _write(self, text: str, delta: TextDelta | None = None) -> None:
+        turn = self._turn
         if text and self._gap:
             text, self._gap = self._gap + text, ""
         said, citations = turn.citations.write(text) if turn.citations is not None else (text, ())
-        if event is not None and delta is not None and said is delta.content and len(said) <= LARGEST:
-            turn.unsaid.append(event)
-        else:
-            turn.unsaid += text_events(said, citations, refusal=delta is not None and delta.refusal)
+        turn.unsaid += text_events(said, citations, refusal=delta is not None and delta.refusal)

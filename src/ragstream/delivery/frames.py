@@ -31,9 +31,11 @@ async def write_sse(
     frame = projection.frame
     async with aclosing(records):
         async for batch in records:
-            data, last = b"".join([frame(record) for record in batch]), batch[-1]
+            last = batch[-1]
+            data = frame(last) if len(batch) == 1 else b"".join([frame(record) for record in batch])
             terminal = last if last.type in TERMINAL or projection.ended else None
             if data or terminal:  # else a cursor swallowed it
-                yield Frame(data, all(record.type in _HELD for record in batch), terminal)
+                held = last.type in _HELD and all(record.type in _HELD for record in batch)
+                yield Frame(data, held, terminal)
             if terminal:
                 return

@@ -98,9 +98,9 @@ class Producer:
             async for event in generator:
                 if generator is self._abandoned:
                     return
-                advance(answer.phase, event.type)  # what is illegal is not logged, and what is not logged
-                writer.append(event)  # is not part of the answer
-                answer.apply(event)
+                phase = advance(answer.phase, event.type)  # what is illegal is not logged, and what is not
+                writer.append(event)  # logged is not part of the answer
+                answer.take(event, phase)
                 if event.type in _DELTAS:
                     self._measure()
                 await writer.room()

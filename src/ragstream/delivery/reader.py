@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any
 
-from starlette.types import Message, Receive, Send
+from starlette.types import Receive, Send
 
 from ragstream.delivery import sse
 from ragstream.delivery.frames import Frame
@@ -39,6 +39,7 @@ class Reader:
         ids: stream id and session id, for the head.
         on_first: called once, when the first event was sent.
         notice: set when the reader shall be sent away; without it, it never is.
+        send_on: takes what follows the head; ``send`` if not given.
     """
 
     def __init__(
@@ -50,18 +51,21 @@ class Reader:
         *,
         on_first: Callable[[], None] | None = None,
         notice: asyncio.Future[Notice] | None = None,
+        send_on: Send | None = None,
     ) -> None:
         self._setup = setup
         self._receive = receive
         self._send = send
+        self._send_on = send_on or send
         self._ids = ids
         self._on_first = on_first
         self._notice = notice or asyncio.get_running_loop().create_future()
         self._gzip = zlib.compressobj(6, zlib.DEFLATED, _WINDOW, _MEMORY) if setup.compression else None
         self._held = bytearray()
         self._turn = asyncio.Lock()  # one writer at a time: a frame or a heartbeat
+        self._clock = asyncio.get_running_loop().time
         self._writing_since: float | None = None
-        self._last_write = asyncio.get_running_loop().time()
+        self._last_write = self._clock()  # when it began
         self.started = False
         self.terminal: Record | None = None
         self.sent_away: Notice | None = None
@@ -106,7 +110,8 @@ class Reader:
             self.terminal = frame.terminal
             if self.started:
                 await self.write(frame.data)
-                self._tell_first()
+                if self._on_first is not None:
+                    self._tell_first()
                 continue
             self._held += frame.data
             if may_refuse and frame.held and frame.terminal and frame.terminal.type == EventType.ERROR:
@@ -127,7 +132,8 @@ class Reader:
                 (b"x-session-id", session_id.encode()),
             ]
             held, self._held = bytes(self._held), bytearray()
-            await self._pass({"type": "http.response.start", "status": 200, "headers": headers})
+            self._writing_since = self._clock()
+            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
             await self._send_body(held or self._setup.projection.heartbeat)  # before any frame that waits
         if held:
             self._tell_first()
@@ -138,25 +144,23 @@ class Reader:
             self._on_first = None
 
     async def write(self, data: bytes, *, more: bool = True) -> None:
-        async with self._turn:
+        await self._turn.acquire()  # not ``async with``, which costs each token two coroutines more
+        try:
             await self._send_body(data, more=more)
+        finally:
+            self._turn.release()
 
     async def _send_body(self, data: bytes, *, more: bool = True) -> None:
         if self._gzip is not None:
             data = self._gzip.compress(data) + self._gzip.flush(zlib.Z_SYNC_FLUSH if more else zlib.Z_FINISH)
-        await self._pass({"type": "http.response.body", "body": data, "more_body": more})
+        self._writing_since = began = self._clock()
+        await self._send_on({"type": "http.response.body", "body": data, "more_body": more})
+        self._writing_since, self._last_write = None, began
         self.bytes_sent += len(data)
-
-    async def _pass(self, message: Message) -> None:
-        clock = asyncio.get_running_loop().time
-        self._writing_since = clock()
-        await self._send(message)
-        self._writing_since = None
-        self._last_write = clock()
 
     async def _pulse(self) -> None:
         """Act on silence until there is notice to go; then send the reader away."""
-        clock = asyncio.get_running_loop().time
+        clock = self._clock
         await asyncio.wait({self._notice}, timeout=self._setup.head_hold)
         if not self._turn.locked():  # else the head is being sent, or cannot be
             await self.release()

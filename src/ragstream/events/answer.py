@@ -17,6 +17,8 @@ from ragstream.events.grammar import Phase, advance
 
 __all__ = ["Answer"]
 
+_TEXT = EventType.TEXT_DELTA
+
 
 class Answer:
     """What has been said of one answer, applied event by event.
@@ -57,12 +59,17 @@ class Answer:
         Raises:
             IllegalEvent: the event cannot follow what was said; nothing is changed.
         """
-        self.phase = advance(self.phase, event.type)
+        self.take(event, advance(self.phase, event.type))
+
+    def take(self, event: StreamEvent, phase: Phase) -> None:
+        """Take in an event that the grammar allows and that leads to ``phase``, as ``advance`` said."""
+        self.phase = phase
         self.seq += 1
+        if event.type is _TEXT and event.text_delta is not None:  # what nearly every event is
+            self._pieces.append(event.text_delta.content)
+            self.refused = self.refused or event.text_delta.refusal
+            return
         match event.type:
-            case EventType.TEXT_DELTA if event.text_delta:
-                self._pieces.append(event.text_delta.content)
-                self.refused = self.refused or event.text_delta.refusal
             case EventType.REASONING_DELTA if event.reasoning_delta:
                 self._reasoning.append(event.reasoning_delta.content)
             case EventType.CITATION if event.citation:

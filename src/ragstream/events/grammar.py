@@ -18,6 +18,8 @@ __all__ = ["GRAMMAR", "Phase", "advance"]
 class Phase(Enum):
     """How far an answer has come."""
 
+    __hash__ = object.__hash__  # members are single, and Enum's own hash is a call into Python for each event
+
     NEW = "new"  # nothing said
     OPEN = "open"  # started, no token yet
     WRITING = "writing"  # text or reasoning is arriving

@@ -33,6 +33,7 @@ from ragstream.llm.shapes import (
     decode_chunk,
     decode_leniently,
     parts_of,
+    text_alone,
     usage_of,
 )
 from ragstream.llm.sse import EventData, LineTooLong
@@ -82,7 +83,13 @@ class ChatStream:
             for data in self._body.feed(piece):
                 if self.done:
                     return
-                yield from self._read(data)
+                if (chunk := self._decoded(data)) is None:
+                    continue
+                if text := text_alone(chunk):
+                    self._model = chunk.model or self._model
+                    yield StreamEvent(type=EventType.TEXT_DELTA, text_delta=TextDelta(content=text))
+                else:
+                    yield from self._read(chunk)
         except LineTooLong as error:
             raise self._broken(f"sent {error}") from error
 
@@ -95,8 +102,8 @@ class ChatStream:
             ProviderError: the body ended before the answer did.
         """
         for data in self._body.end() if self._body else ():
-            if not self.done and _is_whole(data):
-                yield from self._read(data)
+            if not self.done and _is_whole(data) and (chunk := self._decoded(data)) is not None:
+                yield from self._read(chunk)
         if not self.finished:
             raise self._unfinished()
 
@@ -112,10 +119,7 @@ class ChatStream:
             type=EventType.MESSAGE_COMPLETE, finish_reason=reason, model=self._model, usage=usage
         )
 
-    def _read(self, data: bytes) -> Iterator[StreamEvent]:
-        chunk = self._decoded(data)
-        if chunk is None:
-            return
+    def _read(self, chunk: Chunk) -> Iterator[StreamEvent]:
         if chunk.usage or chunk.x_groq:
             self._usage = chunk.usage or (chunk.x_groq and chunk.x_groq.usage) or self._usage
         if chunk.model:

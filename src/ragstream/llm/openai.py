@@ -20,7 +20,7 @@ from ragstream.events import StreamEvent, without_surrogates
 from ragstream.llm.base import ChatRequest
 from ragstream.llm.chunks import ChatStream
 from ragstream.llm.failures import bad_status
-from ragstream.llm.transport import FAILURES, Pool, Refused, shut, unreachable
+from ragstream.llm.transport import FAILURES, Pool, Refused, pieces_of, shut, unreachable
 from ragstream.llm.wire import ALL_FEATURES, Feature, chat_body
 
 __all__ = ["OpenAIProvider"]
@@ -158,7 +158,7 @@ class OpenAIProvider:
             response = await self._send(body, streamed=streamed)
         except UnicodeEncodeError:  # half a character, as cutting UTF-16 or a strange file name leaves it
             response = await self._send(without_surrogates(body), streamed=streamed)
-        pieces = response.aiter_raw()
+        pieces = pieces_of(response)
         try:
             self._check(response)
             yield pieces

@@ -18,6 +18,7 @@ __all__ = [
     "decode_chunk",
     "decode_leniently",
     "parts_of",
+    "text_alone",
     "usage_of",
 ]
 
@@ -98,6 +99,18 @@ def decode_leniently(data: bytes) -> Chunk:
             raise
         essential = {name: said[name] for name in ("choices", "error") if name in said}
         return msgspec.convert(essential, Chunk, strict=False)
+
+
+def text_alone(chunk: Chunk) -> str:
+    """Return the text of a chunk that says nothing else, as nearly all do; empty where it says more."""
+    if not chunk.choices or len(chunk.choices) > 1 or chunk.usage or chunk.x_groq:
+        return ""
+    choice = chunk.choices[0]
+    delta = choice.delta
+    if delta is None or choice.index or choice.finish_reason or not isinstance(delta.content, str):
+        return ""
+    other = delta.reasoning_content or delta.reasoning or delta.refusal or delta.tool_calls
+    return "" if other else delta.content
 
 
 def parts_of(delta: Delta) -> tuple[str, str]:

@@ -46,6 +46,11 @@ class EventData:
         Raises:
             LineTooLong: the event under way is larger than the cap.
         """
+        if self._is_one_event(piece):
+            self._first = self._after_cr = False
+            self.seen = True
+            yield piece[5:-2]
+            return
         for line in self._lines(piece):
             if line.startswith(b"data:"):
                 self._keep(line[5:])
@@ -69,6 +74,18 @@ class EventData:
             self.foreign = True
         if self._data:
             yield self._take()
+
+    def _is_one_event(self, piece: bytes) -> bool:
+        """Return whether the piece is an event of one line, whole: how tokens come, one by one."""
+        return (
+            piece.startswith(b"data:")
+            and piece.find(b"\n") == len(piece) - 2
+            and piece.endswith(b"\n\n")
+            and not self._rest
+            and not self._data
+            and b"\r" not in piece
+            and len(piece) <= self.cap
+        )
 
     def _lines(self, piece: bytes) -> list[bytes]:
         if self._after_cr and piece[:1] == b"\n":

@@ -21,7 +21,7 @@ import openai
 
 from ragstream.errors import ErrorCode, ProviderError
 
-__all__ = ["FAILURES", "Pool", "Refused", "read_capped", "shut", "unreachable"]
+__all__ = ["FAILURES", "Pool", "Refused", "pieces_of", "read_capped", "shut", "unreachable"]
 
 _KEEPALIVE = 30.0  # seconds that an idle connection is kept
 _STRAGGLERS = 8  # passes of the loop, for generators that were dropped in its last moment to close
@@ -82,6 +82,16 @@ class Pool:
             for _ in range(_STRAGGLERS):
                 await asyncio.sleep(0)
             await self.http.aclose()
+
+
+def pieces_of(response: httpx2.Response) -> AsyncIterator[bytes]:
+    """Return the pieces of the body as they come.
+
+    They are taken from aiohttp's own reader: between it and ``aiter_raw`` stand three generators, which each
+    token would pass. Where the SDK's transport is not what it was, the long way serves.
+    """
+    below = getattr(getattr(response.stream, "_stream", None), "_aiohttp_response", None)
+    return response.aiter_raw() if below is None else aiter(below.content.iter_any())
 
 
 async def shut(response: httpx2.Response, pieces: AsyncIterator[bytes]) -> None:

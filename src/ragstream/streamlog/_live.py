@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from ragstream.errors import RagstreamError
 from ragstream.events import TERMINAL
@@ -79,7 +80,7 @@ class LiveStream:
         self._on_end = on_end
         self._kept = 0  # bytes in memory
         self._records: list[Record] = []  # from base + 1 on, the unacknowledged ones included
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiting: list[asyncio.Future[None]] = []
 
     @property
     def status(self) -> LogStatus:
@@ -146,14 +147,16 @@ class LiveStream:
     async def changed(self) -> None:
         """Wait until something was acknowledged, failed or deleted."""
         future = asyncio.get_running_loop().create_future()
-        self._waiting.add(future)
+        self._waiting.append(future)
         try:
             await future
-        finally:
-            self._waiting.discard(future)
+        except BaseException:
+            with suppress(ValueError):  # it has just been woken
+                self._waiting.remove(future)
+            raise
 
     def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, set()
+        waiting, self._waiting = self._waiting, []
         for future in waiting:
             if not future.done():
                 future.set_result(None)

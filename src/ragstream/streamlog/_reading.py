@@ -23,14 +23,11 @@ class ReadableLog:
         if after > stream.acked:
             raise CursorAhead(f"The cursor is {after}, but the log ends at {stream.acked}.")
         cursor = after
-        while True:
-            if cursor < stream.base:
-                batch = await self._stored(stream, cursor)
-            else:
-                batch = stream.tail(cursor)
-            if stream.gone or (not batch and cursor < stream.base):
-                raise NotFound("This stream was deleted.")
-            if batch:
+        while not stream.gone:
+            if cursor < stream.acked:
+                batch = stream.tail(cursor) if cursor >= stream.base else await self._stored(stream, cursor)
+                if not batch:  # deleted while the store was asked
+                    break
                 cursor = batch[-1].seq
                 yield batch
             elif stream.ended:
@@ -39,6 +36,7 @@ class ReadableLog:
                 raise repeated(stream.fault) from stream.fault
             else:
                 await stream.changed()
+        raise NotFound("This stream was deleted.")
 
     async def _to_read(self, stream_id: str, after: int) -> LiveStream | None:
         """Return the log, up to ``after`` at least if it reaches so far."""

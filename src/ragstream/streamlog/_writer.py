@@ -59,27 +59,33 @@ class LocalWriter:
 
     def append(self, event: StreamEvent) -> int:
         """Number the event, enqueue it and return its seq; see ``base.Writer``."""
-        self._check()
+        stream = self._stream
+        if stream.producer is not self or stream.fault is not None:
+            self._check()
         if self._complete:
             raise IllegalEvent("The log has its terminal event: nothing can follow.")
-        stream, data = self._stream, encode(event)
+        data = encode(event)
         if stream.size + len(data) > self._max_bytes and event.type not in _UNCAPPED:
             raise LimitExceeded(
                 f"The answer is longer than {self._max_bytes} bytes of events.",
                 code=ErrorCode.ANSWER_TOO_LARGE,
             )
         self._complete = event.type in TERMINAL
-        self._seq += 1
-        record = Record(self._seq, _NAMES[event.type], data)
+        self._seq = seq = self._seq + 1
+        record = Record(seq, _NAMES[event.type], data)
         stream.push(record)
-        self._sink.submit(stream, record, urgent=self._is_first_word(event) or self._seq == 1)
-        return record.seq
+        urgent = seq == 1
+        if not self._spoken and event.type in _FIRST_WORDS:
+            self._spoken = urgent = True
+        self._sink.submit(stream, record, urgent=urgent)
+        return seq
 
     async def room(self) -> None:
         """Wait while more than 256 KiB are unacknowledged."""
         while self._stream.unacknowledged > _ROOM:
             await self._stream.changed()
-        self._check()
+        if self._stream.producer is not self or self._stream.fault is not None:
+            self._check()
 
     async def flush(self) -> None:
         """Wait until all that was appended is acknowledged."""
@@ -106,12 +112,6 @@ class LocalWriter:
             raise LeaseLost("The log was closed, deleted or adopted: this writer can add nothing to it.")
         if stream.fault is not None:
             raise repeated(stream.fault) from stream.fault
-
-    def _is_first_word(self, event: StreamEvent) -> bool:
-        if self._spoken or event.type not in _FIRST_WORDS:
-            return False
-        self._spoken = True
-        return True
 
 
 def repeated(fault: RagstreamError) -> RagstreamError:

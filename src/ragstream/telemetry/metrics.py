@@ -19,6 +19,8 @@ from prometheus_client import (
     generate_latest,
 )
 
+from ragstream.telemetry.histogram import Histogram as TokenHistogram
+
 __all__ = ["Metrics", "TokenUsage"]
 
 _WAITS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds a person waits for a beginning
@@ -73,8 +75,11 @@ class Metrics:
         self.first_byte = self._histogram(
             "first_byte_seconds", "From a question to its first event on the wire", _WAITS
         )
-        self.token_gap = self._histogram(
-            "token_gap_seconds", "Between two deltas of one answer, as it is generated", _GAPS
+        self.token_gap = TokenHistogram(
+            "ragstream_token_gap_seconds",
+            "Between two deltas of one answer, as it is generated",
+            _GAPS,
+            self.registry,
         )
         self._answers = self._counter("answers", "Answers by how they ended", "status")
         self._attempts = self._counter("answer_attempts", "Calls of a provider that answers needed")

@@ -44,12 +44,8 @@ class Native:
     def frame(self, record: Record) -> bytes:
         """Return one event; the record's data is one line of JSON and its type a checked name."""
         cursor = b"id: %d\n" % record.seq if record.seq else b""
-        return b"%sevent: %s\n%sdata: %s\n\n" % (
-            cursor,
-            record.type.encode(),
-            self._retry_line(),
-            record.data,
-        )
+        retry = b"" if self._retry is None else self._retry_line()
+        return b"%sevent: %s\n%sdata: %s\n\n" % (cursor, record.type.encode(), retry, record.data)
 
     def done(self) -> bytes:
         """Return the DONE frame, which has no id: the cursor stays at the terminal event."""
