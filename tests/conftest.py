@@ -76,6 +76,7 @@ NEEDS = {
         _any_of("chromium", "chromium-browser", "google-chrome"), "Chromium: apt install chromium"
     ),
     "interop": Need(_interop, "the clients and servers of others, as they are locked now: make interop"),
+    "nginx": Need(_any_of("nginx", "/usr/sbin/nginx"), "nginx: apt install nginx-light"),
     "node": Need(_any_of("node"), "Node.js: apt install nodejs npm"),
     "postgres": Need(_postgres, "PostgreSQL: apt install postgresql"),
     "redis": Need(_any_of("redis-server", "valkey-server"), "Redis or Valkey: apt install redis-server"),

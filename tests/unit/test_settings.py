@@ -279,3 +279,41 @@ def test_every_setting_says_what_it_is_for_and_what_it_takes() -> None:
 def test_the_reference_page_is_current() -> None:
     page = Path(__file__).parents[2] / "docs/reference/settings.md"
     assert page.read_text("utf-8") == render(), "run: python -m ragstream.settings.page"
+
+
+@pytest.mark.parametrize(
+    ("text", "policy", "patience"),
+    [
+        ("continue", "continue", None),
+        ("Cancel", "cancel", 0.0),
+        ("grace=60", "grace=60", 60.0),
+        (" grace = 0.5 ", "grace=0.5", 0.5),
+    ],
+)
+def test_what_becomes_of_an_answer_that_its_readers_left(
+    monkeypatch: pytest.MonkeyPatch, text: str, policy: str, patience: float | None
+) -> None:
+    monkeypatch.setenv("RAGSTREAM_ON_DISCONNECT", text)
+    settings = load()
+    assert (settings.on_disconnect, settings.patience) == (policy, patience)
+
+
+@pytest.mark.parametrize("text", ["", "stop", "grace", "grace=", "grace=-1", "grace=1e9", "grace=ten", "60"])
+def test_policies_that_are_none(refusal: Callable[..., str], text: str) -> None:
+    line = refusal(ON_DISCONNECT=text)
+    assert line.startswith("RAGSTREAM_ON_DISCONNECT (environment): ")
+    assert line.endswith("give continue, cancel, or grace=SECONDS such as grace=60.")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MAX_ANSWERS", "0"),
+        ("MAX_ANSWERS_PER_OWNER", "many"),
+        ("MAX_READERS", "-1"),
+        ("MAX_READERS_PER_STREAM", "1.5"),
+        ("ROTATE_AFTER", "0.5"),
+    ],
+)
+def test_limits_that_are_none(refusal: Callable[..., str], name: str, value: str) -> None:
+    assert f"RAGSTREAM_{name} (environment) is '{value}': give a" in refusal(**{name: value})
