@@ -1,6 +1,7 @@
 """The blueprint audits itself: what is drawn, what is built, and what tests have shown of it."""
 
 from ragstream.audit.folder import Folder
+from ragstream.audit.hints import hints
 from ragstream.audit.page import Place
 from ragstream.audit.project import Project, gaps
 from ragstream.audit.report import Account
@@ -18,6 +19,7 @@ __all__ = [
     "as_text",
     "audit_trace",
     "gaps",
+    "hints",
     "read_any",
     "search_code",
 ]

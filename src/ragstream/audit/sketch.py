@@ -171,7 +171,12 @@ class _Sketch:
         position = match.end()
         if shape := _LABEL.match(statement, position):
             node.opening = next(opening for opening in _SHAPES if shape[0].startswith(opening))
-            node.label = _plain(shape[0][len(node.opening) : -len(_SHAPES[node.opening])])
+            label = _plain(shape[0][len(node.opening) : -len(_SHAPES[node.opening])])
+            if node.label not in ("", label):
+                raise BlueprintError(
+                    f"line {line}: {node.id} is {label!r} here, but {node.label!r} before; give one a new id"
+                )
+            node.label = label
             position = shape.end()
         if styled := _STYLED.match(statement, position):
             self._classes[node.id] = styled[0][3:]

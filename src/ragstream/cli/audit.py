@@ -75,9 +75,12 @@ def _project() -> tuple[Sequence[Account], Folder, Iterator[str]]:
 
 
 def _foreign(diagram: Path, code: Path, pages: Path) -> tuple[Sequence[Account], Folder, Iterator[str]]:
-    from ragstream.audit import Folder, Place, gaps, search_code
+    from ragstream.audit import Folder, Place, gaps, hints, search_code
 
-    accounts = search_code(_drawn(diagram), code)
+    drawn = _drawn(diagram)
+    for hint in hints(drawn):
+        typer.echo(f"{diagram}, {hint}", err=True)
+    accounts = search_code(drawn, code)
     command = f"ragstream audit --diagram {diagram} --code {code} --pages {pages} --write"
     root = code if code.is_dir() else code.parent
     folder = Folder(Place(pages, root, diagram, pages / "rag_steps.yml"), "The steps", command)

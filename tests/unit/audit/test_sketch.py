@@ -85,6 +85,11 @@ def test_a_blueprint_is_held_to_a_blueprints_rules() -> None:
         ("sequenceDiagram\nA->>B: hello", "line 1: 'sequenceDiagram': a flowchart begins"),
         ("graph TD\nA --> B\nA ~> B", "line 3: cannot read '~> B'"),
         ("graph TD\n\nA --> !", "line 3: a node's id is missing"),
+        (
+            "graph TD\nA[Load] --> B\nA[Save] --> B",
+            "line 3: A is 'Save' here, but 'Load' before; give one a new id",
+        ),
+        ("graph TD\nA[Load --> B", "line 2: cannot read '[Load --> B'"),
         ("graph TD\n", "has no node"),
         ("", "has no node"),
     ],
