@@ -5,7 +5,7 @@ DOCS ?= docs
 HOST ?= 127.0.0.1
 PORT ?= 8000
 ARGS ?=
-AUDITED = -p ragstream.audit.pytest_plugin --rag-facts .ragstream-facts.json
+FACTS = --rag-facts .ragstream-facts.json
 BENCHMARKS = $(filter-out benchmarks/compare.py benchmarks/hotpath.py benchmarks/retrieval.py,$(wildcard benchmarks/*.py))
 
 # A data folder for each DOCS, so that answers never mix them; your own RAGSTREAM_DATA_DIR wins.
@@ -31,7 +31,7 @@ serve: setup ## answer questions on this machine's port 8000; DOCS=folder, HOST=
 	@exec $(PYTHON_RUN) -m ragstream serve $(DOCS) --host $(HOST) --port $(PORT) $(DATA)
 
 test: setup ## run the tests; ARGS="tests/unit -x" for some of them
-	@$(PYTHON_RUN) -m pytest $(AUDITED) $(ARGS)
+	@$(PYTHON_RUN) -m pytest $(FACTS) $(ARGS)
 
 check: setup ## lint, formatting, types, layers, and the rules of the house
 	@$(PYTHON_RUN) -m ruff check
@@ -57,7 +57,7 @@ docs: setup ## write anew what the documentation quotes from the program, and ch
 	@$(PYTHON_RUN) -m pytest -q tests/architecture/test_docs.py
 
 trial: setup ## break everything, again and again; two hours, or ARGS="-k T01"; see docs/explanation/reliability.md
-	@$(PYTHON_RUN) -m pytest $(AUDITED) -m "trial or nightly" $(ARGS)
+	@$(PYTHON_RUN) -m pytest $(FACTS) -m "trial or nightly" $(ARGS)
 
 interop: setup ## install the clients and servers of others that some tests talk to, apart from .venv
 	@cmp -s requirements-interop.lock .venv-interop/.made-from || { $(PYTHON_RUN) -m venv --clear .venv-interop && \
