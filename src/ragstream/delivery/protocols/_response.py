@@ -275,16 +275,21 @@ def _metadata(start: MessageStart | None) -> Said:
 
 
 def _result(source: Source) -> Said:
-    attributes = {"uri": source.uri, "source_id": source.id}
+    attributes = {"uri": source.uri, "title": source.title, "source_id": source.id}
     if source.page is not None:
         attributes["page"] = str(source.page)
     return {
         "file_id": source.document_id or source.id,
-        "filename": source.title,
+        "filename": _filename(source),
         "score": source.score,
         "text": source.quote,
         "attributes": attributes,
     }
+
+
+def _filename(source: Source) -> str:
+    """Return the name of the file; of a page on the web, its title."""
+    return source.title if is_link(source.uri) else source.uri.rpartition("/")[2] or source.title
 
 
 def _annotation(citation: Citation, sources: dict[str, Source]) -> Said:
@@ -295,7 +300,7 @@ def _annotation(citation: Citation, sources: dict[str, Source]) -> Said:
     return {
         "type": "file_citation",
         "file_id": (source.document_id or source.id) if source else citation.source_id,
-        "filename": source.title if source else "",
+        "filename": _filename(source) if source else "",
         "index": citation.end,
         **place,
     }

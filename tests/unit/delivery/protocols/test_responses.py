@@ -92,7 +92,7 @@ def test_everything_that_can_be_said() -> None:
         "mcp_call",
     ]
     search, thought, message, call = response["output"]
-    assert [found["filename"] for found in search["results"]] == ["Fjords", "Cliffs"]
+    assert [found["filename"] for found in search["results"]] == ["Fjords", "cliffs.pdf"]
     assert thought["content"] == [{"type": "reasoning_text", "text": "Hm"}]
     assert [part["type"] for part in message["content"]] == ["output_text", "refusal"]
     link, file = message["content"][0]["annotations"]
@@ -105,7 +105,7 @@ def test_everything_that_can_be_said() -> None:
     assert (file["type"], file["file_id"], file["filename"], file["index"]) == (
         "file_citation",
         "d2",
-        "Cliffs",
+        "cliffs.pdf",
         10,
     )
     assert (call["name"], call["output"]) == ("look", "seen")
