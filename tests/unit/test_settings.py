@@ -140,7 +140,12 @@ def test_keys_have_names_and_are_never_shown(monkeypatch: pytest.MonkeyPatch) ->
         ({"RETRY_MS": "3600001"}, "give a whole number from 0 to 3600000."),
         ({"COMPRESSION": "br"}, "RAGSTREAM_COMPRESSION (environment) is 'br': give gzip or none."),
         ({"LOG_LEVEL": "loud" * 999}, "give debug, info, warning or error."),
-        ({"STREAM_LOG": "redis"}, "give memory or sqlite."),
+        ({"STREAM_LOG": "kafka"}, "give memory, sqlite or redis."),
+        (
+            {"REDIS_URL": "http://:canary@h"},
+            "it is not the URL of a Redis or Valkey; give redis://:password@",
+        ),
+        ({"LEASE": "0"}, "RAGSTREAM_LEASE (environment) is '0': give a number from 1 to 60."),
         ({"TRACING": ""}, "RAGSTREAM_TRACING (environment) is '': give true or false."),
         ({"DATA_DIR": " "}, "RAGSTREAM_DATA_DIR (environment): that is no path; give a folder."),
         (
@@ -192,7 +197,7 @@ def test_keys_have_names_and_are_never_shown(monkeypatch: pytest.MonkeyPatch) ->
         ({"HOST": ELSEWHERE, "API_KEYS": "ann:canary"}, "RAGSTREAM_ALLOWED_HOSTS="),
         ({"HOST": ELSEWHERE, "ALLOWED_HOSTS": "a.example"}, "RAGSTREAM_API_KEYS="),
         ({"WORKERS": "2"}, "the sqlite log serves one process, and several need the Redis log"),
-        ({"WORKERS": "2", "STREAM_LOG": "memory"}, "the memory log serves one process"),
+        ({"WORKERS": "2", "STREAM_LOG": "memory"}, "set RAGSTREAM_STREAM_LOG=redis and RAGSTREAM_REDIS_URL"),
         ({"SYSTEM_PROMPT": "x", "SYSTEM_PROMPT_FILE": ".env"}, "set only one"),
     ],
     ids=lambda value: str(value)[:50],

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from ragstream.bootstrap.resources import connected
 from ragstream.errors import ConfigError, RagstreamError
 from ragstream.settings import NamedProvider, Settings, prepare_data_dir
 
@@ -65,6 +66,8 @@ async def _stream_log(settings: Settings, what: str) -> Check:
 
     if settings.stream_log == "memory":
         return Check(what, "note", "in memory: answers under way end with the process")
+    if settings.stream_log == "redis":
+        return await _redis(settings, what)
     if not (settings.data_dir / "log.db").exists():
         return Check(what, "note", "will be made by the first start")
     try:
@@ -72,6 +75,15 @@ async def _stream_log(settings: Settings, what: str) -> Check:
     except ConfigError as held:
         return Check(what, "note", f"a server is running: {held}")
     return Check(what, "ok", "free: no server uses it")
+
+
+async def _redis(settings: Settings, what: str) -> Check:
+    from ragstream.bootstrap.wiring import redis_log
+
+    log = redis_log(settings)
+    async with connected(log):
+        missing = await log.missing()
+    return Check(what, "failed", missing) if missing else Check(what, "ok", "Redis answers")
 
 
 async def _database(settings: Settings, what: str) -> Check:

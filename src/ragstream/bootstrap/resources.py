@@ -8,18 +8,20 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-from ragstream.errors import RagstreamError
-from ragstream.feeds import Ingest
+from ragstream.errors import ConfigError, RagstreamError, StoreError
+from ragstream.feeds import Board, Ingest, IngestStatus
 from ragstream.knowledge.local import LocalKnowledge
 from ragstream.knowledge.parsing import SubprocessParser
 from ragstream.llm import Provider
 from ragstream.storage.database import Database
 from ragstream.storage.migrations import migrate
+from ragstream.streamlog._lock import FolderLock
 from ragstream.telemetry import get_logger
 
-__all__ = ["migrated", "opened", "reading", "started", "talking"]
+__all__ = ["connected", "locked", "migrated", "opened", "posting", "reading", "started", "talking"]
 
 _log = get_logger(__name__)
+_POST_EVERY = 0.3  # seconds
 
 
 class _Startable(Protocol):
@@ -35,6 +37,55 @@ async def started(part: _Startable) -> AsyncIterator[None]:
         yield
     finally:
         await part.aclose()
+
+
+@asynccontextmanager
+async def connected(log: _Startable) -> AsyncIterator[None]:
+    """Keep a log open that is elsewhere.
+
+    Raises:
+        ConfigError: it cannot be reached.
+    """
+    try:
+        await log.start()
+    except StoreError as fault:
+        raise ConfigError(f"{fault} Start it there, or set RAGSTREAM_REDIS_URL.") from fault
+    try:
+        yield
+    finally:
+        await log.aclose()
+
+
+@asynccontextmanager
+async def locked(folder: Path) -> AsyncIterator[None]:
+    """Keep other servers out of the data folder."""
+    lock = FolderLock(folder)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@asynccontextmanager
+async def posting(ingest: Ingest, board: Board, *, expected: bool) -> AsyncIterator[None]:
+    """Post how far the reading of documents has come; ``expected``: there is some to do."""
+    board.post(IngestStatus(running=expected))
+    task = asyncio.create_task(_post(ingest, board))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _post(ingest: Ingest, board: Board) -> None:
+    posted = None
+    while True:
+        await asyncio.sleep(_POST_EVERY)
+        if (status := ingest.status()) != posted:
+            board.post(status)
+            posted = status
 
 
 @asynccontextmanager

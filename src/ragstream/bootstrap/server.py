@@ -1,4 +1,4 @@
-"""The server process: its socket, its signals and its end.
+"""The server: its socket, its signals and its end; several workers are ``parent.py``'s.
 
 uvicorn answers SIGTERM by refusing connections and waiting for streams without end. Here the signal is
 ours: new questions get 503 at once, running answers end within the drain time, the rest are interrupted,
@@ -9,37 +9,22 @@ waits for no reader.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import uvicorn
-
-from ragstream.bootstrap import wiring
-from ragstream.bootstrap.connection import Connection
+from ragstream.bootstrap import parent, wiring
 from ragstream.bootstrap.models import require_model
 from ragstream.bootstrap.paths import require_paths
 from ragstream.bootstrap.service import Service
+from ragstream.bootstrap.serving import Server, address_of, listen, loop_factory
 from ragstream.delivery.reader import race
-from ragstream.errors import ConfigError
-from ragstream.settings import Settings
+from ragstream.settings import Settings, prepare_data_dir
 from ragstream.telemetry import configure_logging, start_tracing
 
 __all__ = ["run"]
-
-_SEND_BUFFER = 128 * 1024  # bytes: a reader that never reads must not park megabytes in the kernel
-_BACKLOG = 2048
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to us."""
-        yield
 
 
 def run(settings: Settings, paths: Sequence[Path]) -> None:
@@ -53,24 +38,18 @@ def run(settings: Settings, paths: Sequence[Path]) -> None:
         start_tracing()
     require_paths(paths)
     require_model(settings)
-    listener = _listen(settings.host, settings.port)
+    prepare_data_dir(settings)
+    listener = listen(settings.host, settings.port)
+    if settings.workers > 1:
+        parent.run(settings, paths, listener)
+        return
     service = wiring.server(settings, paths)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(service, listener, settings))
 
 
 async def _serve(service: Service, listener: socket.socket, settings: Settings) -> None:
-    config = uvicorn.Config(
-        service.app,
-        http=Connection,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=3,
-        timeout_keep_alive=75,
-        lifespan="on",
-    )
-    server = _Server(config)
+    server = Server(service)
     stopping, hurrying = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -85,8 +64,7 @@ async def _serve(service: Service, listener: socket.socket, settings: Settings) 
     await service.start()  # uvicorn would tell what cannot be opened in a hundred lines
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     stopped = asyncio.create_task(stopping.wait())
-    host, port = listener.getsockname()[:2]
-    print(f"Ragstream listens at http://{_in_url(host)}:{port}", file=sys.stderr, flush=True)  # noqa: T201
+    print(f"Ragstream listens at {address_of(listener)}", file=sys.stderr, flush=True)  # noqa: T201
     await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
     if stopping.is_set():
         await race(service.drain(settings.drain), _set(hurrying))
@@ -98,34 +76,3 @@ async def _serve(service: Service, listener: socket.socket, settings: Settings) 
 
 async def _set(event: asyncio.Event) -> None:
     await event.wait()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-    try:
-        listener.bind((host, port))
-    except OSError as fault:
-        listener.close()
-        if fault.errno == errno.EADDRINUSE:
-            raise ConfigError(
-                f"Port {port} is taken; choose another with --port or RAGSTREAM_PORT."
-            ) from fault
-        raise ConfigError(f"Cannot listen on {host}:{port}: {fault.strerror}; check --host.") from fault
-    listener.listen(_BACKLOG)
-    listener.set_inheritable(True)
-    return listener
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:  # Windows
-        return None
-    return uvloop.Loop

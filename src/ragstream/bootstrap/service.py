@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,6 +49,8 @@ class Parts:
     resources: tuple[AbstractAsyncContextManager[object], ...] = ()  # entered in this order
     provider_options: frozenset[str] = frozenset()
     deadline: float = 600.0  # seconds for one answer
+    settles: bool = True  # False: another process ends the answers whose process died
+    checks: tuple[Callable[[], Awaitable[str | None]], ...] = ()  # each says what is missing, if anything is
     api: ApiSettings = field(default_factory=ApiSettings)
     answers: AnswerSettings = field(default_factory=AnswerSettings)
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
@@ -71,7 +73,13 @@ class Service:
         self.turns = parts.stores.turns
         self.supervisor = Supervisor(parts.log, parts.metrics, parts.delivery, deadline=parts.deadline)
         self._answerer = LaneAnswerer(drawn.lane("answer"), kit, options=parts.provider_options)
-        self._settler = Settler(parts.log, self.turns, self._answerer, self.supervisor)
+        self._settler = Settler(
+            parts.log,
+            self.turns,
+            self._answerer,
+            self.supervisor,
+            lost_after=parts.delivery.lost_after,
+        )
         self._parts = parts
         self._opening = asyncio.Lock()
         self._exit: AsyncExitStack | None = None  # what is open; None before start and after aclose
@@ -106,8 +114,9 @@ class Service:
         async with AsyncExitStack() as stack:
             for resource in self._parts.resources:
                 await stack.enter_async_context(resource)
-            await self._settler.settle()
-            await stack.enter_async_context(_beside(self._settler.watch()))
+            if self._parts.settles:
+                await self._settler.settle()
+                await stack.enter_async_context(_beside(self._settler.watch()))
             return stack.pop_all()
 
     def move_readers(self) -> int:
@@ -167,8 +176,11 @@ class Service:
             return self._missing
         if not await self._parts.stores.healthy():
             return "The database does not take writes; see the server's log."
-        if self.supervisor.log_fails or await self.log.orphans():
+        if self.supervisor.log_fails or (self._parts.settles and await self.log.orphans()):
             return "The stream log does not take events; see the server's log."
+        for check in self._parts.checks:
+            if (missing := await check()) is not None:
+                return missing
         return None
 
     @asynccontextmanager

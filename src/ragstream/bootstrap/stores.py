@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ragstream.bootstrap.resources import migrated
+from ragstream.bootstrap.resources import migrated, started
 from ragstream.storage.base import Idempotency, Sessions, Turns
 from ragstream.storage.memory import MemoryIdempotency, MemorySessions, MemoryTurns
 
@@ -46,10 +46,12 @@ def database_stores(
     *,
     synchronous: Literal["NORMAL", "FULL"] = "NORMAL",
     keep_keys: float = 24 * 3600.0,
+    migrating: bool = True,
 ) -> Stores:
-    """Return stores in the database at a URL or a file's path; its tables are migrated when it is opened.
+    """Return stores in the database at a URL or a file's path.
 
-    Idempotency keys are remembered for ``keep_keys`` seconds.
+    Its tables are migrated when it is opened, except by a process whose parent has done that. Idempotency
+    keys are remembered for ``keep_keys`` seconds.
     """
     from ragstream.storage.database import Database
     from ragstream.storage.idempotency import SQLIdempotency
@@ -61,6 +63,6 @@ def database_stores(
         sessions=SQLSessions(database),
         turns=SQLTurns(database),
         idempotency=SQLIdempotency(database, keep=keep_keys),
-        opened=migrated(database, address),
+        opened=migrated(database, address) if migrating else started(database),
         healthy=database.healthy,
     )

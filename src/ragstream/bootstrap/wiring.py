@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from importlib import resources
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
 
@@ -14,12 +16,12 @@ from ragstream.answer import AnswerSettings, ExtractiveAnswerer
 from ragstream.answer.kit import FollowUps
 from ragstream.api.parts import About, ApiSettings
 from ragstream.bootstrap.binding import bind_blueprint
-from ragstream.bootstrap.resources import opened, reading, started, talking
+from ragstream.bootstrap.resources import connected, locked, opened, posting, reading, started, talking
 from ragstream.bootstrap.service import Parts, Service
-from ragstream.bootstrap.stores import database_stores, memory_stores
+from ragstream.bootstrap.stores import Stores, database_stores, memory_stores
 from ragstream.delivery.settings import DeliverySettings
 from ragstream.errors import ConfigError
-from ragstream.feeds import FeedsKit, Ingest, Progress
+from ragstream.feeds import Board, FeedsKit, Ingest, IngestStatus, Progress
 from ragstream.identity.base import Authenticator
 from ragstream.identity.hosts import LOOPBACK, Hosts
 from ragstream.identity.keys import ApiKeys
@@ -35,50 +37,76 @@ from ragstream.streamlog.memory import MemoryLog
 from ragstream.streamlog.sqlite import SQLiteLog
 from ragstream.telemetry import Metrics, tracer
 
-__all__ = ["desk", "guard", "library", "named_provider", "server"]
+if TYPE_CHECKING:
+    from ragstream.streamlog.redis import RedisLog
+
+__all__ = ["desk", "guard", "library", "named_provider", "redis_log", "server", "worker"]
+
+_CLAIM_PATIENCE = 12.0  # seconds: a little more than another process may take to open a log
+_LOST_AFTER = 6.0  # seconds: some beats, within which another process makes a log anew that Redis forgot
 
 
 def server(settings: Settings, paths: Sequence[Path]) -> Service:
     """Return the service behind ``ragstream serve``: durable stores, HTTP, and ``paths`` read meanwhile.
 
+    With several workers it is the parent's, which migrates, reads and settles, and tells the workers how far
+    the reading has come.
+
     Raises:
         ConfigError: a setting does not fit what is there.
     """
-    prepare_data_dir(settings)
-    log, metrics = _log(settings), Metrics()
-    caller = _caller(settings, metrics)
-    stores = database_stores(
-        settings.app_database,
-        synchronous=settings.sqlite_synchronous,
-        keep_keys=settings.retention_hours * 3600,
-    )
+    log, stores = _log(settings), _stores(settings)
     ingest, documents = library(settings)
-    return Service(
-        Parts(
-            log=log,
-            stores=stores,
-            caller=caller,
-            retriever=ingest.knowledge,
-            authenticator=_authenticator(settings),
-            guard=guard(settings.hosts, settings.cors_origins),
-            about=_about(settings, caller),
-            metrics=metrics,
-            library=ingest,
-            resources=(
-                started(log),
-                stores.opened,
-                documents,
-                reading(ingest, paths),
-                talking(caller.providers),
-            ),
-            provider_options=frozenset(settings.provider_options),
-            deadline=settings.answer_deadline,
-            api=ApiSettings(
-                cors_origins=settings.cors_origins, upload_max=settings.upload_max_bytes, web=_web()
-            ),
-            answers=_answers(settings),
-            delivery=_delivery(settings),
-        )
+    kept: list[AbstractAsyncContextManager[None]] = [_log_kept(settings, log), stores.opened, documents]
+    if settings.stream_log == "redis":
+        kept.insert(0, locked(settings.data_dir))
+    kept.append(reading(ingest, paths))
+    if settings.workers > 1:
+        kept.append(posting(ingest, _board(settings), expected=bool(paths)))
+    return Service(_parts(settings, log, stores, ingest, kept))
+
+
+def worker(settings: Settings) -> Service:
+    """Return the service of one worker of several: it answers, and leaves the rest to its parent.
+
+    Raises:
+        ConfigError: a setting does not fit what is there.
+    """
+    log, stores = _log(settings), _stores(settings, migrating=False)
+    ingest, documents = library(settings, told=_board(settings).read)
+    kept = [_log_kept(settings, log), stores.opened, documents]
+    return Service(_parts(settings, log, stores, ingest, kept, settles=False))
+
+
+def _parts(
+    settings: Settings,
+    log: StreamLog,
+    stores: Stores,
+    ingest: Ingest,
+    kept: Sequence[AbstractAsyncContextManager[None]],
+    *,
+    settles: bool = True,
+) -> Parts:
+    metrics = Metrics()
+    caller = _caller(settings, metrics)
+    return Parts(
+        log=log,
+        stores=stores,
+        caller=caller,
+        retriever=ingest.knowledge,
+        authenticator=_authenticator(settings),
+        guard=guard(settings.hosts, settings.cors_origins),
+        about=_about(settings, caller),
+        metrics=metrics,
+        library=ingest,
+        resources=(*kept, talking(caller.providers)),
+        provider_options=frozenset(settings.provider_options),
+        deadline=settings.answer_deadline,
+        settles=settles,
+        checks=tuple(_checks(log)),
+        api=ApiSettings(cors_origins=settings.cors_origins, upload_max=settings.upload_max_bytes, web=_web()),
+        answers=_answers(settings),
+        delivery=_delivery(settings),
     )
 
 
@@ -106,14 +134,18 @@ def desk(settings: Settings, *, progress: Progress | None = None) -> Service:
 
 
 def library(
-    settings: Settings, *, progress: Progress | None = None
+    settings: Settings,
+    *,
+    progress: Progress | None = None,
+    told: Callable[[], IngestStatus] = IngestStatus,
 ) -> tuple[Ingest, AbstractAsyncContextManager[None]]:
     """Return the documents of the data folder with what reads them, and what keeps both open."""
     prepare_data_dir(settings)
     parser = SubprocessParser(limits=Limits(size=settings.upload_max_bytes))
     knowledge = LocalKnowledge(settings.data_dir)
     kit = FeedsKit(parser=parser, library=knowledge)
-    return Ingest(bind_blueprint().lane("feeds"), kit, progress=progress), opened(knowledge, parser)
+    ingest = Ingest(bind_blueprint().lane("feeds"), kit, progress=progress, told=told)
+    return ingest, opened(knowledge, parser)
 
 
 def guard(allowed: Sequence[str], origins: Sequence[str] = ()) -> Callable[[Headers], None]:
@@ -126,7 +158,52 @@ def guard(allowed: Sequence[str], origins: Sequence[str] = ()) -> Callable[[Head
     return check
 
 
+def _board(settings: Settings) -> Board:
+    return Board(settings.data_dir / "ingest.json")
+
+
+def _stores(settings: Settings, *, migrating: bool = True) -> Stores:
+    return database_stores(
+        settings.app_database,
+        synchronous=settings.sqlite_synchronous,
+        keep_keys=settings.retention_hours * 3600,
+        migrating=migrating,
+    )
+
+
+def _log_kept(settings: Settings, log: StreamLog) -> AbstractAsyncContextManager[None]:
+    return connected(log) if settings.stream_log == "redis" else started(log)
+
+
+def _checks(log: StreamLog) -> Iterator[Callable[[], Awaitable[str | None]]]:
+    if (missing := getattr(log, "missing", None)) is not None:
+        yield missing
+
+
+def redis_log(settings: Settings) -> RedisLog:
+    """Return the log in Redis.
+
+    Raises:
+        ConfigError: the package for it is not installed.
+    """
+    if find_spec("redis") is None:
+        raise ConfigError("RAGSTREAM_STREAM_LOG=redis needs a package: pip install 'ragstream[redis]'.")
+    from ragstream.streamlog.redis import RedisLog
+
+    return RedisLog(
+        settings.redis,
+        max_bytes=settings.answer_max_bytes,
+        retention=settings.retention_hours * 3600,
+        total_bytes=settings.log_max_bytes,
+        window=settings.commit_window_ms / 1000,
+        lease=settings.lease,
+        deadline=settings.answer_deadline,
+    )
+
+
 def _log(settings: Settings) -> StreamLog:
+    if settings.stream_log == "redis":
+        return redis_log(settings)
     if settings.stream_log == "memory":
         return MemoryLog(
             max_bytes=settings.answer_max_bytes,
@@ -245,6 +322,8 @@ def _delivery(settings: Settings) -> DeliverySettings:
         max_readers_per_stream=settings.max_readers_per_stream,
         patience=settings.patience,
         rotate_after=settings.rotate_after,
+        claim_patience=_CLAIM_PATIENCE if settings.stream_log == "redis" else 0.0,  # else it died
+        lost_after=_LOST_AFTER if settings.stream_log == "redis" else 0.0,
         headers=settings.headers,
     )
 

@@ -24,4 +24,6 @@ class DeliverySettings:
     max_readers_per_stream: int = 5000
     patience: float | None = None  # for so long an answer goes on that its readers left; None: to its end
     rotate_after: float | None = None  # readers that can resume are sent away by then; None: never
+    claim_patience: float = 1.5  # a repeated question waits so long for the first one to begin elsewhere
+    lost_after: float = 0.0  # an answer ends whose log was missing for so long: its process may make it anew
     headers: tuple[tuple[str, str], ...] = ()  # further headers of every streamed response

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import aclosing
+from time import monotonic
 
 import msgspec
 
@@ -27,13 +28,31 @@ class Settler:
     """Ends every answer that has no ending and no producer.
 
     Such are the answers of a process that died, and those whose log failed in their middle.
+
+    Args:
+        log: where orphans are found.
+        turns: where answers without an ending are found.
+        answerer: ends them.
+        supervisor: pulls what the answerer says.
+        lost_after: seconds for which a log must have been missing before its answer is ended: where the
+            store of a living process forgets it, that process makes it anew.
     """
 
-    def __init__(self, log: StreamLog, turns: Turns, answerer: Answerer, supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        log: StreamLog,
+        turns: Turns,
+        answerer: Answerer,
+        supervisor: Supervisor,
+        *,
+        lost_after: float = 0.0,
+    ) -> None:
         self._log = log
         self._turns = turns
         self._answerer = answerer
         self._supervisor = supervisor
+        self._lost_after = lost_after
+        self._missing: dict[str, float] = {}  # answers whose log is not there, since when
 
     async def settle(self) -> None:
         """End what an earlier process left.
@@ -102,9 +121,13 @@ class Settler:
     async def _settle_rows(self) -> int:
         """End the turns whose log went with its process, or ended while the database did not answer."""
         settled = 0
+        missing, self._missing = self._missing, {}
         for turn in await self._turns.unfinished():
             status = await self._log.status(turn.stream_id)
             if status is None:
+                since = self._missing[turn.stream_id] = missing.get(turn.stream_id, monotonic())
+                if monotonic() - since < self._lost_after:
+                    continue
                 await self._store(turn, Answer(), _INTERRUPTED)
             elif status.state == "ended":
                 said = await self._said(turn.stream_id)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 
 from ragstream.blueprint import Lane, run
@@ -30,12 +30,27 @@ _AT_ONCE = 3  # files under way: two being parsed, one being read or stored
 
 
 class Ingest:
-    """Reads documents into a library, one run at a time."""
+    """Reads documents into a library, one run at a time.
 
-    def __init__(self, lane: Lane, kit: FeedsKit, *, progress: Progress | None = None) -> None:
+    Args:
+        lane: what each file goes through.
+        kit: what the lane uses.
+        progress: is told of each file.
+        told: how far another process has come that does the reading.
+    """
+
+    def __init__(
+        self,
+        lane: Lane,
+        kit: FeedsKit,
+        *,
+        progress: Progress | None = None,
+        told: Callable[[], IngestStatus] = IngestStatus,
+    ) -> None:
         self._lane = lane
         self._kit = kit
         self._progress = progress
+        self._told = told
         self._threads = Blocking()
         self._turn = asyncio.Lock()
         self._tally: Tally | None = None
@@ -47,7 +62,7 @@ class Ingest:
 
     def status(self) -> IngestStatus:
         """Return how far the run has come, or how the last one ended."""
-        return self._tally.status() if self._tally else IngestStatus()
+        return self._tally.status() if self._tally else self._told()
 
     async def run(self, roots: Sequence[Path]) -> IngestStatus:
         """Read what is new or changed below the roots, and remove what is there no more.

@@ -33,6 +33,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "openai_base_url": parsing.check_url,
     "provider_options": parsing.parse_names,
     "providers": parse_providers,
+    "redis_url": parsing.check_redis,
     "sample_questions": parsing.parse_lines,
 }
 
@@ -319,11 +320,27 @@ class Settings(BaseSettings):
         ge=1,
     )
 
-    stream_log: Literal["memory", "sqlite"] = _setting(
+    stream_log: Literal["memory", "sqlite", "redis"] = _setting(
         "Storage",
         "sqlite",
-        "memory or sqlite",
-        "Where answers are logged while they are written: `memory` forgets them at the end of the process.",
+        "memory, sqlite or redis",
+        "Where answers are logged while they are written: `memory` forgets them at the end of the process, "
+        "`redis` serves several processes and machines and needs `pip install 'ragstream[redis]'`.",
+    )
+    redis_url: SecretStr | None = _setting(
+        "Storage",
+        None,
+        "redis://:password@host:port/database, rediss://… or unix://path",
+        "Where Redis or Valkey is, for that log; without it, `redis://127.0.0.1:6379`.",
+    )
+    lease: float = _setting(
+        "Storage",
+        5.0,
+        "a number from 1 to 60",
+        "With the Redis log, the seconds after which a process that is silent is held to be dead; its "
+        "answers then end as interrupted.",
+        ge=1,
+        le=60,
     )
     commit_window_ms: int = _setting(
         "Storage",
@@ -399,6 +416,11 @@ class Settings(BaseSettings):
         return _read(self.system_prompt_file) if self.system_prompt_file else self.system_prompt
 
     @property
+    def redis(self) -> str:
+        """The URL of Redis."""
+        return self.redis_url.get_secret_value() if self.redis_url else "redis://127.0.0.1:6379"
+
+    @property
     def app_database(self) -> str | Path:
         """The database of sessions: a URL, or a file."""
         if self.database_url:
@@ -437,10 +459,11 @@ class Settings(BaseSettings):
                 f"RAGSTREAM_HOST is {self.host!r}, which others can reach: set RAGSTREAM_API_KEYS=name:key "
                 "and RAGSTREAM_ALLOWED_HOSTS=the names under which they reach it, or take 127.0.0.1."
             )
-        if self.workers > 1:
+        if self.workers > 1 and self.stream_log != "redis":
             raise ConfigError(
                 f"RAGSTREAM_WORKERS is {self.workers}, but the {self.stream_log} log serves one process, and "
-                "several need the Redis log: set RAGSTREAM_WORKERS=1."
+                "several need the Redis log: set RAGSTREAM_STREAM_LOG=redis and RAGSTREAM_REDIS_URL, or "
+                "RAGSTREAM_WORKERS=1."
             )
         if self.model and self.providers:
             raise ConfigError("Of RAGSTREAM_MODEL and RAGSTREAM_PROVIDERS, set only one.")

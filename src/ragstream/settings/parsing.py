@@ -18,6 +18,7 @@ __all__ = [
     "check_database",
     "check_key",
     "check_policy",
+    "check_redis",
     "check_url",
     "parse_features",
     "parse_headers",
@@ -83,6 +84,14 @@ def check_database(url: str) -> str:
     if kind not in ("sqlite", "postgresql", "postgres") or not rest.strip("/"):
         raise ValueError("it is not the URL of an SQLite or PostgreSQL database")
     return url
+
+
+def check_redis(url: str) -> str:
+    """Return the URL, if it may be one of Redis; no message repeats it, for it may have a password."""
+    scheme, _, rest = url.partition("://")
+    if scheme not in ("redis", "rediss", "unix", "valkey", "valkeys") or not rest.strip("/"):
+        raise ValueError("it is not the URL of a Redis or Valkey")
+    return re.sub("^valkey", "redis", url)
 
 
 def check_policy(text: str) -> str:

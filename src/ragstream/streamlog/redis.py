@@ -12,7 +12,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
+import socket
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -72,7 +74,7 @@ class RedisLog(ReadableLog):
         lease: float = 5.0,
         deadline: float = 600.0,
     ) -> None:
-        self.process = secrets.token_hex(8)
+        self.process = f"{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}"
         address = Address(url, patience=10.0)
         timing = Timing(lease, deadline, retention)
         self._store = RedisStore(address, prefix=prefix, process=self.process, timing=timing)

@@ -1,7 +1,7 @@
 """What is told to operators: logs, metrics, traces."""
 
 from ragstream.telemetry.logging import LogForm, LogLevel, configure_logging, get_logger, log_line
-from ragstream.telemetry.metrics import Metrics
+from ragstream.telemetry.metrics import Metrics, share_metrics
 from ragstream.telemetry.recording import LogLine, recorded_log
 from ragstream.telemetry.tracing import start_tracing, stop_tracing, tracer
 
@@ -14,6 +14,7 @@ __all__ = [
     "get_logger",
     "log_line",
     "recorded_log",
+    "share_metrics",
     "start_tracing",
     "stop_tracing",
     "tracer",

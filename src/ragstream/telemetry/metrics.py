@@ -1,12 +1,17 @@
 """Metrics for Prometheus, in a registry of our own.
 
+Where ``PROMETHEUS_MULTIPROC_DIR`` is set, each process keeps its figures in files there, and the exposition
+of any of them is that of all.
+
 What happens at every token or step has no label to look up: it is an attribute here, or is handed out once
 by a method. The llm room adds its own figures, attempts by provider and code, to ``registry``.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 from prometheus_client import (
@@ -17,12 +22,15 @@ from prometheus_client import (
     Histogram,
     ProcessCollector,
     generate_latest,
+    values,
 )
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from ragstream.telemetry.histogram import Histogram as TokenHistogram
 
-__all__ = ["Metrics", "TokenUsage"]
+__all__ = ["Metrics", "TokenUsage", "share_metrics"]
 
+_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where processes share their figures, as prometheus-client has it
 _WAITS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds a person waits for a beginning
 _GAPS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)  # seconds between two tokens
 _STEPS = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30)  # seconds of one step
@@ -44,12 +52,20 @@ class TokenUsage(Protocol):
     def cost(self) -> float | None: ...
 
 
+def share_metrics(folder: Path) -> None:
+    """Keep the figures of this process, and of those that it starts, in files of this folder."""
+    os.environ[_FOLDER] = str(folder)
+    values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
+
+
 class Metrics:
     """Everything that is measured."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+        self._shared = _FOLDER in os.environ
+        if not self._shared:
+            ProcessCollector(registry=self.registry)
         self.producers = self._gauge("producers", "Answers under way now")
         self.readers = self._gauge("readers", "Readers of answers now")
         self.streams = self._counter(
@@ -75,11 +91,8 @@ class Metrics:
         self.first_byte = self._histogram(
             "first_byte_seconds", "From a question to its first event on the wire", _WAITS
         )
-        self.token_gap = TokenHistogram(
-            "ragstream_token_gap_seconds",
-            "Between two deltas of one answer, as it is generated",
-            _GAPS,
-            self.registry,
+        self.token_gap = self._at_every_token(
+            "token_gap_seconds", "Between two deltas of one answer, as it is generated", _GAPS
         )
         self._answers = self._counter("answers", "Answers by how they ended", "status")
         self._attempts = self._counter("answer_attempts", "Calls of a provider that answers needed")
@@ -113,7 +126,11 @@ class Metrics:
 
     def exposition(self) -> tuple[bytes, str]:
         """Return everything in Prometheus's text format, and its media type."""
-        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+        registry = self.registry
+        if self._shared:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry), CONTENT_TYPE_LATEST
 
     def _model(self, name: str) -> str:
         if len(self._models) < _MODELS:
@@ -124,7 +141,15 @@ class Metrics:
         return Counter(f"ragstream_{name}", words, labels, registry=self.registry)
 
     def _gauge(self, name: str, words: str) -> Gauge:
-        return Gauge(f"ragstream_{name}", words, registry=self.registry)
+        return Gauge(f"ragstream_{name}", words, registry=self.registry, multiprocess_mode="livesum")
+
+    def _at_every_token(
+        self, name: str, words: str, buckets: tuple[float, ...]
+    ) -> TokenHistogram | Histogram:
+        """Return a histogram that costs little, where the figures need not be shared."""
+        if self._shared:
+            return self._histogram(name, words, buckets)
+        return TokenHistogram(f"ragstream_{name}", words, buckets, self.registry)
 
     def _histogram(self, name: str, words: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(f"ragstream_{name}", words, labels, buckets=buckets, registry=self.registry)

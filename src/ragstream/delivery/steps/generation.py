@@ -6,6 +6,8 @@ import asyncio
 import hashlib
 import secrets
 import time
+from time import monotonic
+from typing import NamedTuple
 
 import msgspec
 
@@ -17,13 +19,17 @@ from ragstream.delivery.single_pass import SinglePassStream
 from ragstream.delivery.steps.following import records_of
 from ragstream.errors import BadIdempotencyKey, ProgrammingError
 from ragstream.events import Message, Options, Question
-from ragstream.storage.base import Turn
-from ragstream.streamlog.base import LogStatus
 
 __all__ = ["claim_stream", "create_generator"]
 
 _KEY_MAX = 255
-_OPENING = (0.01, 0.03, 0.1, 0.3, 1.0, 0.0)  # seconds between looks for what is being begun elsewhere
+_LOOKS = 0.02, 0.5  # seconds between two looks whether an answer has begun elsewhere: first and at most
+
+
+class _Claim(NamedTuple):
+    owner: str
+    key: str
+    body_hash: str
 
 
 @step("AsyncGen")
@@ -45,8 +51,7 @@ async def claim_stream(exchange: Exchange, kit: DeliveryKit) -> None:
     if (key := _key_of(exchange)) is None:
         await _begin(exchange, kit)
     else:
-        async with kit.supervisor.claiming:
-            await _begin_once(exchange, kit, key)
+        await _begin_once(exchange, kit, key)
     exchange.note(stream_id=exchange.stream_id, session_id=exchange.session_id)
 
 
@@ -110,37 +115,48 @@ def _same(asked: Inquiry | Follow | None, stream_id: str) -> Follow:
 
 
 async def _begin_once(exchange: Exchange, kit: DeliveryKit, key: str) -> None:
-    """Begin the answer, or read the one that the key's first question began.
+    """Begin the answer, or read the one that the key's first question began, in whichever process.
 
-    A key whose answer never began, because it was refused or the process died, is free again.
+    A key whose answer never began, because it was refused or its process died, is free again.
     """
     if exchange.principal is None or exchange.stream is None:
         raise ProgrammingError("only a created generator can be claimed")
-    owner = exchange.principal.name
-    body_hash = hashlib.sha256(msgspec.json.encode(exchange.asked)).hexdigest()
+    claim = _Claim(
+        exchange.principal.name, key, hashlib.sha256(msgspec.json.encode(exchange.asked)).hexdigest()
+    )
+    awaited, deadline = "", 0.0
+    pause, longest = _LOOKS
     while True:
-        stream_id = await kit.idempotency.claim(owner, key, body_hash, exchange.stream_id)
-        if stream_id == exchange.stream_id:
-            break
-        status, turn = await _begun(kit, stream_id)
-        if status is not None or turn is not None:
-            await exchange.stream.aclose()
-            exchange.stream_id, exchange.session_id = stream_id, turn.session_id if turn else ""
-            exchange.records = records_of(kit, status, turn, _same(exchange.asked, stream_id))
-            return
-        await kit.idempotency.release(owner, key, stream_id)
+        async with kit.supervisor.claiming:
+            first = await kit.idempotency.claim(claim.owner, key, claim.body_hash, exchange.stream_id)
+            if first == exchange.stream_id:
+                return await _begin_claimed(exchange, kit, claim)
+            if await _follow_first(exchange, kit, first):
+                return None
+            if first != awaited:
+                awaited, deadline = first, monotonic() + kit.settings.claim_patience
+            if monotonic() >= deadline:
+                await kit.idempotency.release(claim.owner, key, first)
+                continue
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, longest)
+
+
+async def _begin_claimed(exchange: Exchange, kit: DeliveryKit, claim: _Claim) -> None:
     try:
         await _begin(exchange, kit)
     except BaseException:
-        await kit.idempotency.release(owner, key, stream_id)
+        await kit.idempotency.release(claim.owner, claim.key, exchange.stream_id)
         raise
 
 
-async def _begun(kit: DeliveryKit, stream_id: str) -> tuple[LogStatus | None, Turn | None]:
-    """Return what there is of an answer; another process may have claimed its key a moment ago."""
-    for pause in _OPENING:
-        status, turn = await kit.log.status(stream_id), await kit.turns.get(stream_id)
-        if status is not None or turn is not None:
-            return status, turn
-        await asyncio.sleep(pause)
-    return None, None
+async def _follow_first(exchange: Exchange, kit: DeliveryKit, first: str) -> bool:
+    """Read the answer that the first question began; False if it has not begun."""
+    status, turn = await kit.log.status(first), await kit.turns.get(first)
+    if status is None and turn is None:
+        return False
+    if exchange.stream is not None:
+        await exchange.stream.aclose()
+    exchange.stream_id, exchange.session_id = first, turn.session_id if turn else ""
+    exchange.records = records_of(kit, status, turn, _same(exchange.asked, first))
+    return True
