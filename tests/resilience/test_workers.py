@@ -144,7 +144,7 @@ async def begin(client: httpx.AsyncClient, wish: str, **headers: str) -> str:
         async for data in reply.aiter_bytes():
             if b"text_delta" in data:
                 break
-        return reply.headers["x-stream-id"]
+        return str(reply.headers["x-stream-id"])
 
 
 async def blocks_of(reply: httpx.Response) -> AsyncIterator[bytes]:
@@ -197,8 +197,9 @@ class Reading:
 
     @property
     def ending(self) -> str:
-        (ending,) = TERMINAL.findall(b"".join(self.blocks).decode())
-        return ending
+        endings: list[str] = TERMINAL.findall(b"".join(self.blocks).decode())
+        assert len(endings) == 1, endings
+        return endings[0]
 
 
 async def whole(client: httpx.AsyncClient, stream_id: str) -> Reading:

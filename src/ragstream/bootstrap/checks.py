@@ -78,7 +78,7 @@ async def _stream_log(settings: Settings, what: str) -> Check:
 
 
 async def _redis(settings: Settings, what: str) -> Check:
-    from ragstream.bootstrap.wiring import redis_log
+    from ragstream.bootstrap.shared_log import redis_log
 
     log = redis_log(settings)
     async with connected(log):

@@ -49,7 +49,7 @@ async def connected(log: _Startable) -> AsyncIterator[None]:
     try:
         await log.start()
     except StoreError as fault:
-        raise ConfigError(f"{fault} Start it there, or set RAGSTREAM_REDIS_URL.") from fault
+        raise ConfigError(f"{str(fault).rstrip('.')}. Start it there, or set RAGSTREAM_REDIS_URL.") from fault
     try:
         yield
     finally:

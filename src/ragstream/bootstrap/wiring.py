@@ -6,9 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from importlib import resources
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
 
@@ -18,6 +16,7 @@ from ragstream.api.parts import About, ApiSettings
 from ragstream.bootstrap.binding import bind_blueprint
 from ragstream.bootstrap.resources import connected, locked, opened, posting, reading, started, talking
 from ragstream.bootstrap.service import Parts, Service
+from ragstream.bootstrap.shared_log import redis_log
 from ragstream.bootstrap.stores import Stores, database_stores, memory_stores
 from ragstream.delivery.settings import DeliverySettings
 from ragstream.errors import ConfigError
@@ -37,10 +36,7 @@ from ragstream.streamlog.memory import MemoryLog
 from ragstream.streamlog.sqlite import SQLiteLog
 from ragstream.telemetry import Metrics, tracer
 
-if TYPE_CHECKING:
-    from ragstream.streamlog.redis import RedisLog
-
-__all__ = ["desk", "guard", "library", "named_provider", "redis_log", "server", "worker"]
+__all__ = ["desk", "guard", "library", "named_provider", "server", "worker"]
 
 _CLAIM_PATIENCE = 12.0  # seconds: a little more than another process may take to open a log
 _LOST_AFTER = 6.0  # seconds: some beats, within which another process makes a log anew that Redis forgot
@@ -178,27 +174,6 @@ def _log_kept(settings: Settings, log: StreamLog) -> AbstractAsyncContextManager
 def _checks(log: StreamLog) -> Iterator[Callable[[], Awaitable[str | None]]]:
     if (missing := getattr(log, "missing", None)) is not None:
         yield missing
-
-
-def redis_log(settings: Settings) -> RedisLog:
-    """Return the log in Redis.
-
-    Raises:
-        ConfigError: the package for it is not installed.
-    """
-    if find_spec("redis") is None:
-        raise ConfigError("RAGSTREAM_STREAM_LOG=redis needs a package: pip install 'ragstream[redis]'.")
-    from ragstream.streamlog.redis import RedisLog
-
-    return RedisLog(
-        settings.redis,
-        max_bytes=settings.answer_max_bytes,
-        retention=settings.retention_hours * 3600,
-        total_bytes=settings.log_max_bytes,
-        window=settings.commit_window_ms / 1000,
-        lease=settings.lease,
-        deadline=settings.answer_deadline,
-    )
 
 
 def _log(settings: Settings) -> StreamLog:

@@ -27,8 +27,12 @@ def serve(
 
     The page opens at once; documents are read meanwhile, and again only if they changed.
     """
-    from ragstream.bootstrap import server
+    from ragstream.bootstrap.shared_log import require_redis
     from ragstream.settings import load
 
     flags = {"host": host, "port": port, "data_dir": data_dir, "workers": workers}
-    server.run(load({name: value for name, value in flags.items() if value is not None}), paths or [])
+    settings = load({name: value for name, value in flags.items() if value is not None})
+    require_redis(settings)  # what is told at once need not wait for all the rest to be loaded
+    from ragstream.bootstrap import server
+
+    server.run(settings, paths or [])
