@@ -45,7 +45,7 @@ async def answer(request: ChatRequest) -> AsyncGenerator[str, None]:
 
 def tell() -> None:
     gc.collect()
-    opened = [os.readlink(file) for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
+    opened = [str(file.readlink()) for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
     facts = {
         "asked": asked,
         "tasks": len(asyncio.all_tasks()),
