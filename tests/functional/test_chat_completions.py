@@ -128,7 +128,8 @@ async def test_a_stopped_answer_is_an_error(http: httpx.AsyncClient, client: ope
 
 
 async def test_an_early_failure_keeps_its_status(listening: Listening) -> None:
-    async with listening(Ragstream(refuse).app) as http, sdk(http) as patient:
+    ragstream = Ragstream(refuse, delivery=DeliverySettings(head_hold=5))  # no load makes it late
+    async with listening(ragstream.app) as http, sdk(http) as patient:
         client = patient.with_options(max_retries=0)
         for stream in (True, False):
             with pytest.raises(openai.InternalServerError) as raised:

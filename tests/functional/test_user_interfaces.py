@@ -53,7 +53,7 @@ def pipeline() -> Pipeline:
 @pytest.fixture
 def ragstream(pipeline: Pipeline) -> Ragstream:
     keys = [("ada", "a" * 32), ("bob", "b" * 32)]
-    delivery = DeliverySettings(heartbeat=0.05, head_hold=0.01)
+    delivery = DeliverySettings(heartbeat=0.05, head_hold=5)
     return Ragstream(pipeline.answer, api_keys=keys, delivery=delivery)
 
 
