@@ -34,6 +34,10 @@ class Chat extends AbstractChat {
 const calls = {
   ask: (chat, text) => chat.sendMessage({ text }),
   resume: (chat) => chat.resumeStream(),
+  async mend(chat, text) {
+    await chat.sendMessage({ text });
+    await chat.resumeStream();
+  },
   read: (chat) => chat.resumeStream(),
   async stop(chat, text) {
     const answered = chat.sendMessage({ text });

@@ -18,7 +18,7 @@ from ragstream import ChatRequest, Ragstream, StreamEvent, Usage
 from ragstream.bootstrap.connection import Connection
 from ragstream.delivery.settings import DeliverySettings
 from ragstream.errors import ErrorCode, ProviderError
-from ragstream.events import Citation, EventType, Source
+from ragstream.events import Citation, EventType, ReasoningDelta, Source, ToolCall, ToolResult
 
 HERE = Path(__file__).parent
 SECONDS = 30.0  # the deadline of every wait
@@ -33,6 +33,14 @@ TEXT = "".join(WORDS)
 SOURCES = (
     Source(id="s1", title="Verbs", uri="https://docs.example/verbs", page=3, quote="Leaving is…", score=0.9),
     Source(id="s2", title="Endings", uri="endings.md", quote="Stopping is…", score=0.7),
+)
+CALL = ToolCall(id="c1", name="look", arguments='{"where":"docs"}')
+BEFORE = (  # what the answer says before its first word
+    StreamEvent(type=EventType.SOURCES, sources=SOURCES),
+    StreamEvent(type=EventType.REASONING_DELTA, reasoning_delta=ReasoningDelta(content="Let me ")),
+    StreamEvent(type=EventType.REASONING_DELTA, reasoning_delta=ReasoningDelta(content="see.")),
+    StreamEvent(type=EventType.TOOL_CALL, tool_call=CALL),
+    StreamEvent(type=EventType.TOOL_RESULT, tool_result=ToolResult(id="c1", name="look", result="Found.")),
 )
 USAGE = Usage(prompt_tokens=9, completion_tokens=12, total_tokens=21)
 
@@ -91,7 +99,8 @@ class House:
         self.asked.append(question)
         if question == "Refuse.":
             raise ProviderError("The provider refused the key.", code=ErrorCode.UPSTREAM_AUTH)
-        yield StreamEvent(type=EventType.SOURCES, sources=SOURCES)
+        for event in BEFORE:
+            yield event
         for number, word in enumerate(WORDS):
             if number % 3 == 2:
                 await asyncio.sleep(PAUSE)

@@ -7,8 +7,9 @@ const client = new OpenAI({ baseURL: `${baseURL}/v1`, apiKey: "unused", maxRetri
 const take = (said, { usage, choices: [choice] }) => {
   said.usage = usage ?? said.usage;
   if (!choice) return;
-  const { content, sources = [], annotations = [] } = choice.delta ?? choice.message;
+  const { content, reasoning_content, sources = [], annotations = [] } = choice.delta ?? choice.message;
   said.text += content ?? "";
+  said.reasoning += reasoning_content ?? "";
   said.sources.push(...sources);
   said.annotations.push(...annotations);
   said.finish_reason = choice.finish_reason ?? said.finish_reason;
@@ -34,6 +35,7 @@ const calls = {
           said.numbers.push(event.sequence_number);
           said.types.push(event.type);
           if (event.type === "response.output_text.delta") said.text += event.delta;
+          if (event.type === "response.reasoning_text.delta") said.reasoning += event.delta;
           if (event.type === "response.output_text.annotation.added") said.annotations.push(event.annotation);
           if (event.type === "response.failed") said.failed = event.response.error.code;
         }
@@ -55,7 +57,7 @@ const calls = {
 
 const all = [];
 for (const [call, content] of JSON.parse(list)) {
-  const said = { text: "", sources: [], annotations: [] };
+  const said = { text: "", reasoning: "", sources: [], annotations: [] };
   try {
     await calls[call](said, [{ role: "user", content }]);
   } catch (error) {

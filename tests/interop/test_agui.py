@@ -26,11 +26,21 @@ async def test_a_run(house: Any, node: Any, package: str) -> None:
     ]
     cited = [(value["sourceId"], house.TEXT[value["start"] : value["end"]]) for _, value in citations]
     assert cited == [("s1", "[1]"), ("s2", "[2]")]
+    assert told["reasoning"] == "Let me see."
+    assert told["tools"] == [["look", "Found."]]
     assert failed["error"] == {"code": "upstream_error", "message": "The provider broke."}
     assert failed["text"].startswith("Leaving is not stopping")
     assert stopped["error"]["code"] == "cancelled"
     for run in (failed, stopped):
         assert run["types"][-1] == "RUN_ERROR"
+
+
+async def test_a_cut_line_is_thrown(house: Any, node: Any, package: str) -> None:
+    house.cuts = [3000]
+    (cut,) = await node("agui.mjs", package, f"{house.line}/api/v1/ui/agent", [("one", "Tell me.")])
+    assert "terminated" in cut["thrown"]
+    assert cut["unreachable"] == ["TypeError: terminated"]  # if not: it need not be handled any more
+    assert not {"RUN_FINISHED", "RUN_ERROR"} & set(cut["types"])
 
 
 async def test_traps(upstream: Any, node: Any, package: str) -> None:

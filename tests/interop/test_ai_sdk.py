@@ -25,6 +25,8 @@ async def test_a_chat(house: Any, node: Any, package: str) -> None:
         "step-start",
         ("source-url", "s1", "https://docs.example/verbs", "Verbs"),
         ("source-document", "s2", "endings.md", "Endings"),
+        ("reasoning", "Let me see."),
+        ("dynamic-tool", "look", {"where": "docs"}, "Found."),
         *(("data-citation", f"s{n}", (at := house.TEXT.index(f"[{n}]"), at + 3)) for n in (1, 2)),
     ]
     assert told["metadata"]["usage"]["total_tokens"] == 21
@@ -35,7 +37,7 @@ async def test_a_chat(house: Any, node: Any, package: str) -> None:
 async def test_a_page_that_was_opened_anew_goes_on_with_the_answer(
     house: Any, node: Any, package: str
 ) -> None:
-    house.cuts = [1500]
+    house.cuts = [2200]  # among the words
     calls = [("ask", "one", "Tell me slowly."), ("resume", "one")]
     cut, resumed = await node("ai.mjs", package, house.line + API, calls)
     assert cut["status"] == "error"
@@ -43,6 +45,13 @@ async def test_a_page_that_was_opened_anew_goes_on_with_the_answer(
     assert (resumed["statuses"], resumed["status"]) == ([200], "ready")
     assert _text(resumed) == house.TEXT
     assert resumed["metadata"]["streamId"] == cut["metadata"]["streamId"]
+
+
+async def test_a_chat_goes_on_where_its_line_was_cut(house: Any, node: Any, package: str) -> None:
+    house.cuts = [2200]  # among the words
+    (mended,) = await node("ai.mjs", package, house.line + API, [("mend", "one", "Tell me slowly.")])
+    assert (mended["statuses"], mended["status"]) == ([200, 200], "ready")
+    assert _text(mended) == house.TEXT
 
 
 async def test_failing_and_stopping_are_told_apart(house: Any, node: Any, package: str) -> None:
@@ -64,6 +73,10 @@ def _about(part: Any) -> Any:
             return part["type"], part["sourceId"], part["url"], part["title"]
         case {"type": "source-document"}:
             return part["type"], part["sourceId"], part["filename"], part["title"]
+        case {"type": "reasoning"}:
+            return part["type"], part["text"]
+        case {"type": "dynamic-tool"}:
+            return part["type"], part["toolName"], part["input"], part["output"]
         case {"type": "data-citation", "data": {"sourceId": source, "start": start, "end": end}}:
             return part["type"], source, (start, end)
         case _:
@@ -101,4 +114,4 @@ async def test_traps(upstream: Any, node: Any, package: str) -> None:
 
 
 def _text(said: Any) -> str:
-    return "".join(part.get("text", "") for part in said["parts"])
+    return "".join(part["text"] for part in said["parts"] if part["type"] == "text")

@@ -12,18 +12,11 @@ import pytest
 from httpx_sse import EventSource, aconnect_sse
 from playwright.async_api import async_playwright
 
+from ragstream import EventType
+
 Read = Callable[..., Awaitable[list[list[str]]]]
 
-TYPES = (
-    "message_start",
-    "sources",
-    "text_delta",
-    "citation",
-    "message_complete",
-    "failed",
-    "cancelled",
-    "done",
-)
+TYPES = (*(kind.value for kind in EventType), "done")
 CUTS = (900, 500)  # in the sources or the first words, then some words later
 IN_A_PAGE = """([url, types]) => new Promise((resolve) => {
   const events = [];

@@ -24,7 +24,7 @@ class Python:
             return [await self._make(*call) for call in calls]
 
     async def _make(self, call: str, question: str) -> dict[str, Any]:
-        said: dict[str, Any] = {"text": "", "sources": [], "annotations": []}
+        said: dict[str, Any] = {"text": "", "reasoning": "", "sources": [], "annotations": []}
         try:
             await getattr(self, call)(said, [{"role": "user", "content": question}])
         except openai.APIError as error:
@@ -68,6 +68,8 @@ class Python:
         said["types"].append(event.type)
         if event.type == "response.output_text.delta":
             said["text"] += event.delta
+        if event.type == "response.reasoning_text.delta":
+            said["reasoning"] += event.delta
         if event.type == "response.output_text.annotation.added":
             said["annotations"].append(event.to_dict()["annotation"])
         if event.type == "response.failed":
@@ -82,6 +84,7 @@ class Python:
         for choice in chunk["choices"]:
             delta = choice.get("delta", choice.get("message"))
             said["text"] += delta.get("content") or ""
+            said["reasoning"] += delta.get("reasoning_content") or ""
             said["sources"] += delta.get("sources", [])
             said["annotations"] += delta.get("annotations", [])
             said["finish_reason"] = choice.get("finish_reason")
@@ -106,6 +109,7 @@ async def test_chat_completions(house: Any, client: Any) -> None:
     for said in (stream, whole):
         assert "error" not in said
         assert said["text"] == house.TEXT
+        assert said["reasoning"] == "Let me see."
         assert said["usage"]["total_tokens"] == 21
         assert [source["id"] for source in said["sources"]] == ["s1", "s2"]
         cited = [one["url_citation"] for one in said["annotations"]]
@@ -144,6 +148,7 @@ async def test_a_response_is_read_on_where_the_line_was_cut(house: Any, client: 
     assert said["numbers"] == list(range(1, len(said["numbers"]) + 1))
     assert (said["types"][0], said["types"][-1]) == ("response.created", "response.completed")
     assert said["text"] == said["whole"] == house.TEXT
+    assert said["reasoning"] == "Let me see."
     assert [one["title"] for one in said["annotations"] if one["type"] == "url_citation"] == ["Verbs"]
     assert (said["status"], said["usage"]["total_tokens"]) == ("completed", 21)
 
