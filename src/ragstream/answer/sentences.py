@@ -22,16 +22,17 @@ _RULE = re.compile(r"[\s|:+=*_-]*$")
 _SPACE = re.compile(r"\s+")
 _CODE_LINK = re.compile(r"\[(`[^`\[\]]{1,299}`)\]\([^()\s]{0,999}\)")
 _CODE_SPAN = re.compile(r"(?P<ticks>`+)(?P<code>.+?)(?P=ticks)(?!`)")
-_NOISE = (  # bounded, where a document could make the search for an end take long
-    (re.compile(r"<(https?://[^<>\s]+)>"), r"\1"),
-    (re.compile(r"<!--.{0,999}?-->|</?[a-zA-Z][^<>]*>"), ""),
-    (re.compile(r"!\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])"), ""),
-    (re.compile(r"\[([^\[\]]+)\](?:\([^)]*\)|\[[^\]]*\])"), r"\1"),
-    (re.compile(r"\s?\[\^?[0-9]{1,3}(?: *[,;\u2013-] *[0-9]{1,3})*\]"), ""),  # the document's own references
-    (re.compile(r"(\*\*|__)(?=\S)(.{1,299}?)(?<=\S)\1"), r"\2"),
-    (re.compile(r"(?<![\w*])\*(?=[^\s*])([^*]+)(?<=\S)\*(?![\w*])"), r"\1"),
-    (re.compile(r"(?<!\w)_(?=[^\s_])([^_]+)(?<=\S)_(?!\w)"), r"\1"),
-    (re.compile(r"\\([!-/:-@\[-`{-~])"), r"\1"),
+_NOISE = (  # behind what each cannot do without; bounded, where the search for an end could take long
+    ("<", re.compile(r"<(https?://[^<>\s]+)>"), r"\1"),
+    ("<", re.compile(r"<!--.{0,999}?-->|</?[a-zA-Z][^<>]*>"), ""),
+    ("![", re.compile(r"!\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])"), ""),
+    ("[", re.compile(r"\[([^\[\]]+)\](?:\([^)]*\)|\[[^\]]*\])"), r"\1"),
+    ("[", re.compile(r"\s?\[\^?[0-9]{1,3}(?: *[,;\u2013-] *[0-9]{1,3})*\]"), ""),  # a document's references
+    ("**", re.compile(r"(\*\*)(?=\S)(.{1,299}?)(?<=\S)\1"), r"\2"),
+    ("__", re.compile(r"(__)(?=\S)(.{1,299}?)(?<=\S)\1"), r"\2"),
+    ("*", re.compile(r"(?<![\w*])\*(?=[^\s*])([^*]+)(?<=\S)\*(?![\w*])"), r"\1"),
+    ("_", re.compile(r"(?<!\w)_(?=[^\s_])([^_]+)(?<=\S)_(?!\w)"), r"\1"),
+    ("\\", re.compile(r"\\([!-/:-@\[-`{-~])"), r"\1"),
 )
 _NOISY = re.compile(r"[<\[*_\\&]")
 _BREAK = re.compile(
@@ -151,6 +152,9 @@ class _Reader:
         if self._fence:
             self._code(line)
             return
+        if line[:1].isalpha():  # the rule, and none of the marks below begins so
+            self._plain(line)
+            return
         line = _QUOTED.sub("", line)
         if fence := _FENCE.match(line):
             self._begin("code", line.strip())
@@ -165,7 +169,11 @@ class _Reader:
             self._begin("item", item["text"], item["bullet"])
         elif _RULE.match(line):
             self._open = False
-        elif self._open:
+        else:
+            self._plain(line)
+
+    def _plain(self, line: str) -> None:
+        if self._open:
             self.blocks[-1].lines.append(line)
         else:
             self._begin("text", line)
@@ -208,7 +216,8 @@ def _clean(text: str) -> str:
 
 def _without_noise(text: str) -> str:
     if _NOISY.search(text):
-        for pattern, instead in _NOISE:
-            text = pattern.sub(instead, text)
+        for mark, pattern, instead in _NOISE:
+            if mark in text:
+                text = pattern.sub(instead, text)
         text = html.unescape(text)
     return _SPACE.sub(" ", text)

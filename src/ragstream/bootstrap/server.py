@@ -9,6 +9,7 @@ waits for no reader.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -62,6 +63,8 @@ async def _serve(service: Service, listener: socket.socket, settings: Settings) 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     await service.start()  # uvicorn would tell what cannot be opened in a hundred lines
+    gc.collect()
+    gc.freeze()  # modules and routes never go, and a look at them all stops every stream for some 0.1 s
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     stopped = asyncio.create_task(stopping.wait())
     print(f"Ragstream listens at {address_of(listener)}", file=sys.stderr, flush=True)  # noqa: T201

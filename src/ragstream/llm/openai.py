@@ -13,7 +13,8 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx2
-from openai import AsyncOpenAI, Omit, Timeout
+import msgspec
+from openai import AsyncOpenAI, AsyncStream, Omit, Timeout
 
 from ragstream.errors import ConfigError, ErrorCode, ProviderError
 from ragstream.events import StreamEvent, without_surrogates
@@ -170,16 +171,20 @@ class OpenAIProvider:
         if streamed and self._usage:
             how["stream_options"] = {"include_usage": True}
         try:
-            raw = await self.get_client().chat.completions.with_raw_response.create(
-                model=body["model"],
-                messages=[],  # the body stands in extra_body, so that the SDK need not walk through it
-                stream=True,  # to the SDK: it shall leave the reading to us
-                extra_body=how | body,
-                extra_headers=self._headers(),
+            answer: object = (
+                await self.get_client().post(  # not ``create``, which walks through the whole body
+                    "/chat/completions",
+                    cast_to=httpx2.Response,
+                    content=msgspec.json.encode(how | body),
+                    options={"headers": self._headers()},
+                    stream=True,  # to the SDK: it shall leave the reading to us
+                    stream_cls=AsyncStream[Any],
+                )
             )
         except FAILURES as error:
             raise self._failed(error) from error
-        return raw.http_response
+        assert isinstance(answer, httpx2.Response)  # noqa: S101 - what ``cast_to`` asks for, whatever its type says
+        return answer
 
     def _headers(self) -> dict[str, Any]:
         identity: dict[str, Any] = {

@@ -37,6 +37,7 @@ def configure_logging(
 
     Other libraries are heard from WARNING on, whatever ``level``: below it some log prompts and keys.
     """
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # no line names them
     handler = _Handler(stream)
     handler.setFormatter(_JSONFormatter() if form == "json" else _ConsoleFormatter())
     root = logging.getLogger()
@@ -73,7 +74,10 @@ def log_line(
     error: BaseException | None = None,
 ) -> None:
     """Log one line whose attributes may have any name, and fast; ``error`` adds its traceback."""
-    logger.log(level, LogEvent(event, attributes), exc_info=error)
+    if logger.isEnabledFor(level):
+        trace = (type(error), error, error.__traceback__) if error else None
+        # not ``logger.log``, which walks up the stack to find a caller whom no line of ours names
+        logger.handle(logger.makeRecord(logger.name, level, "", 0, LogEvent(event, attributes), (), trace))
 
 
 @dataclass(frozen=True, slots=True)
