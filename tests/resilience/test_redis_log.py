@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.trial import Said, Trial
 
 from ragstream.errors import LeaseLost, NotFound, StorageFull, StoreError
-from ragstream.events import EventType, Interrupted, StreamEvent, TextDelta
+from ragstream.events import EventType, Interrupted, StreamEvent, TextDelta, encode
 from ragstream.streamlog import Record
 from ragstream.streamlog import _redis_store as store
 from ragstream.streamlog.redis import RedisLog
@@ -82,12 +83,14 @@ def forget_tail(server: Any, stream_id: str, *, after: int, last: int) -> None:
     server.ask("HSET", f"test:log:{stream_id}", "last", str(after))
 
 
-def check(records: list[Record], events: int) -> None:
+def check(records: list[Record], events: int, trial: Trial | None = None) -> None:
     """The log is what was said: so many deltas and an end, once each, in order."""
-    assert [record.seq for record in records] == list(range(1, events + 2))
-    said = [record.event.text_delta for record in records[:-1]]
-    assert said == [TextDelta(content=str(number)) for number in range(events)]
-    assert records[-1].event == END
+    trial = trial or Trial("", "")
+    words = [delta(number) for number in range(events)]
+    trial.case(
+        [Said(record.seq, record.type, record.data) for record in records],
+        [Said(seq, event.type, encode(event)) for seq, event in enumerate([*words, END], 1)],
+    )
 
 
 class Proxy:
@@ -143,7 +146,10 @@ class Proxy:
                 writer.write(data)
 
 
-async def test_a_lost_reply_is_not_a_lost_event_nor_a_second_one(redis_server: Any, tmp_path: Path) -> None:
+@pytest.mark.trial("T07", "the reply to an append is lost")
+async def test_a_lost_reply_is_not_a_lost_event_nor_a_second_one(
+    redis_server: Any, tmp_path: Path, trial: Trial
+) -> None:
     prefix = str(tmp_path)
     async with (
         Proxy(redis_server.port) as proxy,
@@ -161,10 +167,11 @@ async def test_a_lost_reply_is_not_a_lost_event_nor_a_second_one(redis_server: A
         await writer.close()
         assert proxy.swallowed > 10
         for records in await asyncio.gather(*reading):
-            check(records, 200)
+            check(records, 200, trial)
 
 
-async def test_all_connections_are_killed_again_and_again(make_redis: MakeRedis) -> None:
+@pytest.mark.trial("T07", "all connections to Redis are killed, again and again")
+async def test_all_connections_are_killed_again_and_again(make_redis: MakeRedis, trial: Trial) -> None:
     server = make_redis()
     async with running(server.url) as here, running(server.url) as there:
         writer = await here.open("s", "ann")
@@ -178,7 +185,7 @@ async def test_all_connections_are_killed_again_and_again(make_redis: MakeRedis)
         writer.append(END)
         await writer.close()
         for records in await asyncio.gather(*readers):
-            check(records, 500)
+            check(records, 500, trial)
 
 
 async def test_a_doorbell_that_never_rings_is_not_missed(
@@ -202,8 +209,9 @@ async def test_a_doorbell_that_never_rings_is_not_missed(
         check(await reader, 1)
 
 
+@pytest.mark.trial("T07", "Redis is killed and comes back: with its file, and without")
 @pytest.mark.parametrize("persistence", ["always", "everysec", "none"])
-async def test_redis_is_killed_and_comes_back(make_redis: MakeRedis, persistence: str) -> None:
+async def test_redis_is_killed_and_comes_back(make_redis: MakeRedis, persistence: str, trial: Trial) -> None:
     server = make_redis(persistence=persistence)
     async with running(server.url) as here, running(server.url) as there:
         writer = await here.open("s", "ann")
@@ -223,11 +231,12 @@ async def test_redis_is_killed_and_comes_back(make_redis: MakeRedis, persistence
         for one in (writer, quiet):
             await one.close()
         for records in await asyncio.gather(*readers):
-            check(records, 300)
-        check(await read(there, "quiet"), 1)
+            check(records, 300, trial)
+        check(await read(there, "quiet"), 1, trial)
 
 
-async def test_everything_is_flushed_in_the_middle(make_redis: MakeRedis) -> None:
+@pytest.mark.trial("T07", "FLUSHALL in the middle of an answer")
+async def test_everything_is_flushed_in_the_middle(make_redis: MakeRedis, trial: Trial) -> None:
     server = make_redis()
     async with running(server.url) as here, running(server.url) as there:
         ended = await here.open("ended", "ann")
@@ -244,11 +253,12 @@ async def test_everything_is_flushed_in_the_middle(make_redis: MakeRedis) -> Non
         assert await there.status("ended") is None
         writer.append(END)
         await writer.close()
-        check(await reader, 20)
-        check(await read(there, "s"), 20)
+        check(await reader, 20, trial)
+        check(await read(there, "s"), 20, trial)
 
 
-async def test_a_lost_tail_is_said_anew(make_redis: MakeRedis) -> None:
+@pytest.mark.trial("T08", "Redis loses the newest events, as a failover does")
+async def test_a_lost_tail_is_said_anew(make_redis: MakeRedis, trial: Trial) -> None:
     server = make_redis()
     async with running(server.url) as here, running(server.url) as there:
         writer = await here.open("s", "ann")
@@ -265,7 +275,7 @@ async def test_a_lost_tail_is_said_anew(make_redis: MakeRedis) -> None:
         await until_stored(there, "s", 11)
         writer.append(END)
         await writer.close()
-        check(await reader, 11)
+        check(await reader, 11, trial)
 
 
 async def test_an_end_that_is_lost_is_said_anew(make_redis: MakeRedis) -> None:
@@ -313,7 +323,8 @@ async def test_a_log_that_nobody_makes_anew_is_gone_for_its_readers(make_redis: 
             await reader
 
 
-async def test_a_stall_that_is_short_loses_nothing(make_redis: MakeRedis) -> None:
+@pytest.mark.trial("T07", "Redis stands still for three seconds")
+async def test_a_stall_that_is_short_loses_nothing(make_redis: MakeRedis, trial: Trial) -> None:
     server = make_redis()
     async with running(server.url) as here, running(server.url) as there:
         writer = await here.open("s", "ann")
@@ -330,7 +341,7 @@ async def test_a_stall_that_is_short_loses_nothing(make_redis: MakeRedis) -> Non
         assert await there.orphans() == []
         writer.append(END)
         await writer.close()
-        check(await reader, 2)
+        check(await reader, 2, trial)
 
 
 async def test_a_stall_that_is_long_fails_and_is_settled(
@@ -398,7 +409,10 @@ async def test_redis_that_throws_keys_away_is_no_place_for_a_log(make_redis: Mak
         assert await log.missing() is None
 
 
-async def test_cancelled_callers_never_get_the_reply_of_another(redis_server: Any, tmp_path: Path) -> None:
+@pytest.mark.trial("T16", "callers are cancelled at random beside others that wait for Redis")
+async def test_cancelled_callers_never_get_the_reply_of_another(
+    redis_server: Any, tmp_path: Path, trial: Trial
+) -> None:
     dice = random.Random(16)
     async with (
         running(redis_server.url, str(tmp_path)) as here,
@@ -419,6 +433,7 @@ async def test_cancelled_callers_never_get_the_reply_of_another(redis_server: An
             for task in tasks[:4]:
                 task.cancel()
             await asyncio.wait(tasks)
+            trial.cases += len(tasks) - 1
         assert wrong == []
 
 
@@ -482,8 +497,9 @@ async def told(process: asyncio.subprocess.Process, what: str) -> Any:
     raise AssertionError(f"it never told {what}")
 
 
+@pytest.mark.trial("T06", "a process is held up until its answer is settled, and goes on")
 async def test_a_zombie_writes_nothing_and_reads_how_its_answer_ended(
-    redis_server: Any, tmp_path: Path
+    redis_server: Any, tmp_path: Path, trial: Trial
 ) -> None:
     url, prefix = redis_server.url, str(tmp_path)
     async with running(url, prefix, lease=1.0) as log, producer(url, prefix) as zombie:
@@ -503,6 +519,7 @@ async def test_a_zombie_writes_nothing_and_reads_how_its_answer_ended(
         assert [record.seq for record in records] == list(range(1, last + 1))
         assert [record.type for record in records].count("interrupted") == 1
         assert await read(log, "s") == records
+        trial.cases += 1
 
 
 async def test_the_logs_of_a_killed_process_are_orphans(redis_server: Any, tmp_path: Path) -> None:

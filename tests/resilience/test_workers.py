@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import re
 import signal
@@ -18,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.trial import Trial, said
 
 pytestmark = [pytest.mark.redis, pytest.mark.timeout(300)]
 
@@ -166,14 +166,15 @@ class Reading:
         self.comings = 0
         self.retries: list[int] = []
         self.done = False
+        self.stream_id = ""
 
     async def ask(self, wish: str) -> None:
         asked = self._client.stream("POST", "/api/v1/chatbot/chat/stream", json=question(wish))
         async with asked as reply:
             assert reply.status_code == 200, await reply.aread()
-            stream_id = reply.headers["x-stream-id"]
+            self.stream_id = reply.headers["x-stream-id"]
             await self._take(reply)
-        await self.follow(stream_id)
+        await self.follow(self.stream_id)
 
     async def follow(self, stream_id: str) -> None:
         while not self.done:
@@ -213,13 +214,17 @@ async def asked_of_the_model(server: Server) -> int:
         return int((await client.get(f"{server.model}/count")).text)
 
 
-async def test_an_answer_is_the_same_at_every_worker(client: httpx.AsyncClient, server: Server) -> None:
+@pytest.mark.trial("T19", "thirty readers of one answer, at all workers")
+async def test_an_answer_is_the_same_at_every_worker(
+    client: httpx.AsyncClient, server: Server, trial: Trial
+) -> None:
     before = await asked_of_the_model(server)
     stream_id = await begin(client, "50 words, 20 ms")
     readings = await asyncio.gather(*(whole(client, stream_id) for _ in range(30)))
     late = await whole(client, stream_id)
     assert late.ending == "message_complete"
-    assert all(reading.blocks == late.blocks for reading in readings)
+    for reading in readings:
+        trial.case(said(reading.blocks), said(late.blocks))
     assert await asked_of_the_model(server) == before + 1
 
 
@@ -233,13 +238,15 @@ async def test_any_worker_stops_an_answer(client: httpx.AsyncClient, server: Ser
         assert reading.ending == "cancelled"
 
 
+@pytest.mark.trial("T20", "the same idempotency key a hundred times at once, at all workers")
 async def test_one_key_is_one_answer_however_often_and_wherever_it_is_sent(
-    client: httpx.AsyncClient, server: Server
+    client: httpx.AsyncClient, server: Server, trial: Trial
 ) -> None:
     before = await asked_of_the_model(server)
     key = {"idempotency-key": "the same"}
     streams = await asyncio.gather(*(begin(client, "5 words, 20 ms", **key) for _ in range(100)))
     assert len(set(streams)) == 1
+    trial.cases += len(streams)
     assert await asked_of_the_model(server) == before + 1
     other = question("another one")
     refused = await client.post("/api/v1/chatbot/chat/stream", json=other, headers=key)
@@ -270,23 +277,40 @@ async def test_the_metrics_of_any_worker_are_those_of_all(client: httpx.AsyncCli
         assert answers((await client.get("/metrics")).text) == before + 20
 
 
+@pytest.mark.trial("T04", "kill -9 of a worker in the middle of its answers")
 async def test_a_worker_that_is_killed_interrupts_its_answers_and_no_others(
-    client: httpx.AsyncClient, server: Server
+    client: httpx.AsyncClient, server: Server, trial: Trial
 ) -> None:
-    streams = [await begin(client, "150 words, 50 ms") for _ in range(12)]
-    pids = {stream_id: server.writer_of(stream_id) for stream_id in streams}
-    victim = pids[streams[0]]
-    readings = {stream_id: Reading(client) for stream_id in streams}
-    tasks = [asyncio.create_task(_survive(readings[stream_id], stream_id)) for stream_id in streams]
-    await asyncio.sleep(0.2)
+    await _kill_one(client, server, trial, streams=12)
+    await until(lambda: "worker died" in server.said)
+    assert (await client.get("/healthz")).status_code == 200
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+@pytest.mark.trial("T04", "kill -9 of a worker in the middle of its answers")
+async def test_many_workers_are_killed(own_server: Callable[..., Server], trial: Trial) -> None:
+    server = own_server(workers=4, drain="30")
+    async with connected(server) as client:
+        for number in range(50):
+            async with asyncio.timeout(DEADLINE):
+                await _kill_one(client, server, trial, streams=100)
+                await until(lambda: server.said.count("worker died") == number + 1)  # noqa: B023 - at once
+            trial.say(f"{number + 1} of 50 workers killed")
+
+
+async def _kill_one(client: httpx.AsyncClient, server: Server, trial: Trial, *, streams: int) -> None:
+    begun = await asyncio.gather(*(begin(client, "150 words, 50 ms") for _ in range(streams)))
+    pids = {stream_id: server.writer_of(stream_id) for stream_id in begun}
+    victim = pids[begun[0]]
+    readings = {stream_id: Reading(client) for stream_id in begun}
+    tasks = [asyncio.create_task(_survive(readings[stream_id], stream_id)) for stream_id in begun]
+    await until(lambda: all(reading.blocks for reading in readings.values()))
     os.kill(victim, signal.SIGKILL)
     await asyncio.gather(*tasks)
     for stream_id, reading in readings.items():
-        expected = "interrupted" if pids[stream_id] == victim else "message_complete"
-        assert reading.ending == expected
-        assert (await whole(client, stream_id)).blocks[: len(reading.blocks)] == reading.blocks
-    await until(lambda: "worker died" in server.said)
-    assert (await client.get("/healthz")).status_code == 200
+        assert reading.ending == ("interrupted" if pids[stream_id] == victim else "message_complete")
+        trial.case(said(reading.blocks), said((await whole(client, stream_id)).blocks), stream_id)
 
 
 async def _survive(reading: Reading, stream_id: str) -> None:
@@ -296,25 +320,31 @@ async def _survive(reading: Reading, stream_id: str) -> None:
             await reading.follow(stream_id)
 
 
+@pytest.mark.trial("T22", "one worker of several is asked to go")
 async def test_a_worker_that_goes_leaves_its_readers_to_the_others(
-    client: httpx.AsyncClient, server: Server
+    client: httpx.AsyncClient, server: Server, trial: Trial
 ) -> None:
     readings = [Reading(client) for _ in range(12)]
     tasks = [asyncio.create_task(reading.ask("100 words, 50 ms")) for reading in readings]
     await until(lambda: all(reading.blocks for reading in readings))
-    start = json.loads(re.sub(rb"^.*data: ", b"", readings[0].blocks[0], flags=re.DOTALL))
-    os.kill(server.writer_of(start["message_start"]["stream_id"]), signal.SIGTERM)
+    os.kill(server.writer_of(readings[0].stream_id), signal.SIGTERM)
     await asyncio.gather(*tasks)
     assert [reading.ending for reading in readings] == ["message_complete"] * 12
     moved = [reading for reading in readings if reading.comings > 1]
     assert readings[0] in moved
     assert all(1000 <= retry <= 10_000 for reading in moved for retry in reading.retries)
     assert all(reading.retries for reading in moved)
+    for reading in readings:
+        trial.case(said(reading.blocks), said((await whole(client, reading.stream_id)).blocks))
 
 
-async def _load(server: Server, client: httpx.AsyncClient, count: int, wish: str) -> list[Reading]:
-    readings = [Reading(client) for _ in range(count)]
-    await asyncio.gather(*(reading.ask(wish) for reading in readings))
+async def _ask_until(done: asyncio.Task[None], client: httpx.AsyncClient, start: float) -> list[Reading]:
+    """Ask again and again, the first time after a while, so that connections do not come all at once."""
+    readings: list[Reading] = []
+    await asyncio.sleep(start)
+    while not done.done():
+        readings.append(Reading(client))
+        await readings[-1].ask("60 words, 50 ms")
     return readings
 
 
@@ -325,17 +355,19 @@ async def _roll(server: Server, own_server_workers: int) -> None:
     await until(lambda: server.said.count("worker replaced") >= replaced + own_server_workers)
 
 
+@pytest.mark.trial("T23", "all workers are replaced under load")
 @pytest.mark.parametrize(("workers", "streams"), [(2, 20), pytest.param(4, 500, marks=pytest.mark.nightly)])
 async def test_a_rolling_restart_shows_nobody_an_error(
-    own_server: Callable[..., Server], workers: int, streams: int
+    own_server: Callable[..., Server], trial: Trial, workers: int, streams: int
 ) -> None:
     server = own_server(workers=workers, log_level="info", drain="60")
     async with asyncio.timeout(DEADLINE), connected(server) as client:
         rolling = asyncio.create_task(_roll(server, workers))
-        readings: list[Reading] = []
-        while not rolling.done():
-            readings += await _load(server, client, streams, "60 words, 50 ms")
+        asking = [_ask_until(rolling, client, 3.0 * number / streams) for number in range(streams)]
+        readings = [reading for asked in await asyncio.gather(*asking) for reading in asked]
         await rolling
+        for reading in readings:
+            trial.case(said(reading.blocks), said((await whole(client, reading.stream_id)).blocks))
     assert {reading.ending for reading in readings} == {"message_complete"}
     assert any(reading.comings > 1 for reading in readings)
     server.process.terminate()

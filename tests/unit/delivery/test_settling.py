@@ -59,17 +59,31 @@ async def test_a_turn_whose_end_the_database_missed_gets_it_from_the_log(
     assert await kit.turns.unfinished() == []
 
 
-async def test_a_turn_under_way_is_left_alone(kit: DeliveryKit, question: Question) -> None:
-    await kit.log.open(question.stream_id, "ann")
-    await kit.turns.open(
-        Turn(
-            stream_id=question.stream_id,
-            message_id=question.message_id,
-            session_id=question.session_id,
-            owner="ann",
-            question=question.messages,
-            created=1.0,
-        )
+@pytest.fixture
+def turn(question: Question) -> Turn:
+    return Turn(
+        stream_id=question.stream_id,
+        message_id=question.message_id,
+        session_id=question.session_id,
+        owner=question.owner,
+        question=question.messages,
+        created=1.0,
     )
+
+
+async def test_a_turn_under_way_is_left_alone(kit: DeliveryKit, turn: Turn) -> None:
+    await kit.log.open(turn.stream_id, "ann")
+    await kit.turns.open(turn)
     await Settler(kit.log, kit.turns, kit.answerer, kit.supervisor).settle()
     assert len(await kit.turns.unfinished()) == 1
+
+
+async def test_a_log_that_is_missing_for_a_moment_is_waited_for(kit: DeliveryKit, turn: Turn) -> None:
+    await kit.turns.open(turn)  # and the store of the log has forgotten it
+    patient = Settler(kit.log, kit.turns, kit.answerer, kit.supervisor, lost_after=1000.0)
+    for _ in range(2):
+        await patient.settle()
+        assert [left.stream_id for left in await kit.turns.unfinished()] == [turn.stream_id]
+    await Settler(kit.log, kit.turns, kit.answerer, kit.supervisor).settle()
+    settled: Any = await kit.turns.get(turn.stream_id)
+    assert settled.status == "interrupted"
