@@ -18,7 +18,7 @@ from urllib.request import Request, urlopen
 from rig.processes import cpu_seconds
 from rig.servers import Running
 
-__all__ = ["Cores", "Load", "Upstream", "Window", "cores", "measure"]
+__all__ = ["Cores", "Load", "Upstream", "Window", "cores", "measure", "parts"]
 
 _HERE = Path(__file__).parent
 _SETTLE = 0.5  # seconds after every stream has its first token
@@ -107,6 +107,7 @@ class Window:
     seconds: float
     cpu: float  # seconds of the server's processes
     tokens: int
+    followed: int  # tokens that further readers read
     turns: float
     waits: list[float]  # seconds to the first token of each answer that began
     gaps: list[float]  # seconds between two reads with tokens of one stream
@@ -137,6 +138,7 @@ def measure(
     tokens: int = 200,
     rate: float = 50,
     seconds: float = 5,
+    followers: int = 0,
 ) -> Window:
     """Load a server until it runs evenly, measure it, let its answers end, and check what they said.
 
@@ -145,7 +147,7 @@ def measure(
     """
     chance = random.Random(streams * tokens)  # noqa: S311 - the same for each server
     upstream.script(tokens=tokens, rate=rate, first=[chance.randint(2, tokens) for _ in range(streams)])
-    load.tell(running.server.order(running.port, streams))
+    load.tell({**running.server.order(running.port, streams), "followers": followers})
     time.sleep(_SETTLE)
     before, cpu = load.tell({"do": "mark"}), _cpu(running)
     time.sleep(seconds)
@@ -159,6 +161,7 @@ def measure(
         seconds=after["time"] - before["time"],
         cpu=cpu_after - cpu,
         tokens=after["tokens"] - before["tokens"],
+        followed=after["followed"] - before["followed"],
         turns=after["turns"] - before["turns"],
         waits=after["waits"],
         gaps=after["gaps"],

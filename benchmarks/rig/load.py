@@ -39,6 +39,8 @@ class Readers:
         self.literal = order["marker"].encode()  # what stands before each token
         self.marker = re.compile(re.escape(self.literal) + rb'[^"]')
         self.path = tuple(order["path"])  # where the text stands in an event's JSON
+        self.followers = order.get("followers", 0)  # further readers of each answer
+        self.followed = 0  # tokens that they have read
         self.keep = order["keep"]  # whole answers are kept to be checked; else only the first byte matters
         self.tokens = self.began = self.ended = self.bytes = 0
         self.waits: list[float] = []
@@ -71,6 +73,7 @@ class Readers:
         told = {
             "time": now,
             "tokens": self.tokens,
+            "followed": self.followed,
             "turns": (self.began + self.ended) / 2,  # what a turn costs falls half on its beginning
             "bytes": self.bytes,
             "waits": self.waits,
@@ -135,7 +138,9 @@ class Reader(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         readers = self._readers
         readers.bytes += len(data)
-        if readers.keep:
+        if readers.followers and not self._pieces:
+            self._send_for_followers(data)
+        if readers.keep or readers.followers:
             self._pieces.append(data)
         count = len(readers.marker.findall(self._tail + data))
         self._tail = (self._tail + data)[-len(readers.literal) :]
@@ -154,6 +159,14 @@ class Reader(asyncio.Protocol):
             readers.tokens += count
         if data.endswith(_END):
             self._end()
+
+    def _send_for_followers(self, head: bytes) -> None:
+        name = re.search(rb"(?i)x-stream-id: (\S+)", head)
+        assert name, head
+        loop, readers = asyncio.get_running_loop(), self._readers
+        for _ in range(readers.followers):
+            follower = loop.create_connection(lambda: Follower(readers, name[1]), readers.host, readers.port)
+            asyncio.ensure_future(follower)  # noqa: RUF006 - the loop's own until it is connected
 
     def connection_lost(self, _: Exception | None) -> None:
         self._transport = None
@@ -176,6 +189,25 @@ class Reader(asyncio.Protocol):
                 asyncio.ensure_future(self.begin())  # noqa: RUF006 - the loop's own until it is connected
             else:
                 self.ask()
+
+
+class Follower(asyncio.Protocol):
+    """A further reader of an answer, from its beginning."""
+
+    def __init__(self, readers: Readers, stream: bytes) -> None:
+        self._readers, self._stream = readers, stream
+        self._tail = b""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._transport = transport
+        transport.write(b"GET /api/v1/streams/%s HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n" % self._stream)
+
+    def data_received(self, data: bytes) -> None:
+        readers = self._readers
+        readers.followed += len(readers.marker.findall(self._tail + data))
+        self._tail = (self._tail + data)[-len(readers.literal) :]
+        if data.endswith(_END):
+            self._transport.close()
 
 
 def _texts(answer: bytes, path: tuple[str | int, ...]) -> Iterator[str]:

@@ -48,6 +48,7 @@ class Server:
     alive: str = "/"
     chunks: int = 0  # in its knowledge base
     needs: Path | None = None  # without it this server is left out
+    redis: bool = False  # needs a store of its own, which runs beside the load
 
     def request(self, question: str, **more: object) -> str:
         """Return a request as it stands on the wire."""
@@ -77,15 +78,18 @@ class Running:
         self.server = server
         self.port = upstream
         self.process: subprocess.Popen[bytes] | None = None
+        self.redis: subprocess.Popen[bytes] | None = None
         if server.command is None:
             return
         self.port = free_port()
         folder.mkdir(parents=True, exist_ok=True)
+        store = {"RAGSTREAM_REDIS_URL": self._start_redis(folder)} if server.redis else {}
         environment = {
             **os.environ,
             "OPENAI_BASE_URL": f"http://127.0.0.1:{upstream}/v1",
             "OPENAI_API_KEY": "sk-bench",
             **server.environment,
+            **store,
         }
         with (folder / "output").open("wb") as output:
             self.process = subprocess.Popen(
@@ -115,12 +119,27 @@ class Running:
         if self.process is None:
             return
         self.go_on()
-        self.process.terminate()
-        try:
-            self.process.wait(15)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        for process in filter(None, (self.process, self.redis)):
+            process.terminate()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _start_redis(self, folder: Path) -> str:
+        port = free_port()
+        command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+        self.redis = subprocess.Popen([*command, "--appendonly", "yes"], stdout=subprocess.DEVNULL)
+        until = time.monotonic() + _START_SECONDS
+        while time.monotonic() < until:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+            except OSError:
+                time.sleep(_RETRY)
+            else:
+                break
+        return f"redis://127.0.0.1:{port}/0"
 
     def _await(self, folder: Path) -> None:
         assert self.process is not None
@@ -199,7 +218,7 @@ http {{
     return [program, "-p", str(folder), "-c", str(folder / "nginx.conf")]
 
 
-def _ours(name: str, log: str, *, chunks: int = 0, **more: str) -> Server:
+def _ours(name: str, log: str, *, chunks: int = 0, needs: Path | None = None) -> Server:
     return Server(
         name=name,
         command=_ragstream,
@@ -207,15 +226,20 @@ def _ours(name: str, log: str, *, chunks: int = 0, **more: str) -> Server:
         body={},
         marker='"text_delta":{"content":"',
         path=("text_delta", "content"),
-        environment={"RAGSTREAM_STREAM_LOG": log, "RAGSTREAM_MODEL": "m", **more},
+        environment={"RAGSTREAM_STREAM_LOG": log, "RAGSTREAM_MODEL": "m"},
         alive="/readyz",
         chunks=chunks,
+        redis=log == "redis",
+        needs=needs,
     )
 
 
 RAGSTREAM = {
     "memory": _ours("Ragstream, memory log", "memory"),
     "sqlite": _ours("Ragstream, SQLite log", "sqlite"),
+    "redis": _ours(
+        "Ragstream, Redis log", "redis", needs=Path(shutil.which("redis-server") or "redis-server")
+    ),
     "documents": _ours("Ragstream, SQLite log, 10,000 chunks", "sqlite", chunks=10_000),
 }
 _PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import sys
 from collections.abc import Callable
@@ -39,6 +38,8 @@ def ask(
 
     Sources stand below the answer as footnotes.
     """
+    import asyncio
+
     from ragstream.bootstrap.models import require_model
     from ragstream.bootstrap.paths import require_paths
     from ragstream.settings import load
@@ -50,6 +51,8 @@ def ask(
 
 
 async def _ask(settings: Settings, question: str, paths: list[Path], show: Show) -> int:
+    import asyncio
+
     from ragstream.bootstrap import wiring
     from ragstream.cli.progress import progress_on
     from ragstream.events import Answer

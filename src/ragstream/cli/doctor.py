@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import platform
-import sqlite3
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,6 +31,8 @@ def doctor(
 
     Nothing is changed, and no key is shown. The exit code is 1 if something that a server needs is missing.
     """
+    import asyncio
+
     from rich.console import Console
 
     from ragstream.settings import load
@@ -88,6 +86,10 @@ async def _show_checks(console: Console, settings: Settings) -> bool:
 
 
 def _versions() -> Iterable[tuple[str, str]]:
+    import platform
+    import sqlite3
+    from importlib.metadata import PackageNotFoundError, version
+
     yield "python", f"{platform.python_version()} on {platform.platform()}"
     yield "sqlite", sqlite3.sqlite_version
     for package in _PACKAGES:

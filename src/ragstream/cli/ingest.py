@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,6 +28,8 @@ def ingest(
     Only what is new or has changed is read again; what is gone from the folders leaves the index. A file that
     cannot be read is reported at the end and does not stop the rest. A running server sees the changes.
     """
+    import asyncio
+
     from ragstream.settings import load
 
     settings = load({"data_dir": data_dir} if data_dir else {})
