@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import httpx
 import pytest
 from httpx_sse import EventSource, aconnect_sse
 from playwright.async_api import async_playwright
+from tests.trial import Said, Trial
 
 from ragstream import EventType
 
@@ -101,6 +102,7 @@ async def _curl(url: str, expected: int, *options: str) -> bytes:
 INTEROP = (pytest.mark.interop, pytest.mark.node)
 
 
+@pytest.mark.trial("T30", "the same answer through the clients of others, over a line that is cut")
 @pytest.mark.parametrize(
     "read",
     [
@@ -112,7 +114,9 @@ INTEROP = (pytest.mark.interop, pytest.mark.node)
         curl,
     ],
 )
-async def test_every_client_reads_the_log_though_the_line_is_cut(house: Any, node: Any, read: Read) -> None:
+async def test_every_client_reads_the_log_though_the_line_is_cut(
+    house: Any, node: Any, read: Read, trial: Trial
+) -> None:
     stream_id = await house.ask()
     events = [tuple(event) for event in await read(house, node, f"/api/v1/streams/{stream_id}")]
     log = await house.whole(stream_id)
@@ -121,6 +125,11 @@ async def test_every_client_reads_the_log_though_the_line_is_cut(house: Any, nod
         log[:-1] if read is ours else log
     )  # ours ends with the ending, and hands over no `done`
     assert house.text(log) == house.TEXT
+    trial.case(*(_numbered(read) for read in (events, log)))
+
+
+def _numbered(events: Iterable[tuple[str, str, str]]) -> list[Said]:
+    return [Said(int(last), kind, data.encode()) for kind, data, last in events if kind != "done"]
 
 
 async def test_heartbeats_fall_between_the_events(house: Any) -> None:

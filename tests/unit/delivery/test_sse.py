@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import re
 
 import pytest
 from httpx_sse._decoders import SSEDecoder
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.trial import Trial
 
 from ragstream.delivery.sse import comment, encode
 
@@ -148,6 +150,25 @@ def test_whatever_is_said_comes_back(data: str, name: str, cursor: int) -> None:
     assert b"\r" not in wire
     said = re.sub(r"\r\n|\r", "\n", data)
     assert both(wire) == [(name, said, str(cursor))]
+
+
+PIECES = [
+    *("\r", "\n", "\r\n", "\n\n", " ", ":", "data", "data: x", "id: 9", "event: done", "retry: 1", "a", ""),
+    *("\0", "\ufeff", "\t", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "é", "🙂", "漢"),
+]
+
+
+@pytest.mark.trial("T31", "what the encoder writes, two other parsers read")
+@pytest.mark.parametrize("cases", [10_000, pytest.param(1_000_000, marks=pytest.mark.nightly)])
+@pytest.mark.timeout(900)
+def test_whatever_breaks_lines_comes_back(trial: Trial, cases: int) -> None:
+    seed = random.randrange(1 << 32)
+    dice = random.Random(seed)
+    for cursor in range(1, cases + 1):
+        data = "".join(dice.choices(PIECES, k=dice.randrange(12)))
+        read = both(encode(data, event="text_delta", id=cursor))
+        assert read == [("text_delta", re.sub(r"\r\n|\r", "\n", data), str(cursor))], (seed, data)
+        trial.cases += 1
 
 
 @given(st.text(st.characters(categories=["Cs"]), min_size=1))
