@@ -128,7 +128,7 @@ async def test_every_client_reads_the_log_though_the_line_is_cut(
     trial.case(*(_numbered(read) for read in (events, log)))
 
 
-def _numbered(events: Iterable[tuple[str, str, str]]) -> list[Said]:
+def _numbered(events: Iterable[tuple[str, ...]]) -> list[Said]:
     return [Said(int(last), kind, data.encode()) for kind, data, last in events if kind != "done"]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.trial import Trial, said
 
+from ragstream.errors import StoreError
 from ragstream.llm import ScriptedProvider
 from ragstream.streamlog.redis import RedisLog
 
@@ -69,3 +70,32 @@ async def test_drop_at_every_event(
             assert (returned.status == 204) == (dropped_after == EVENTS)
             trial.case(said(first + rest), said(await server.whole(stream_id)), dropped_after)
     assert len(provider.requests) == EVENTS + 1
+
+
+async def test_who_comes_back_to_a_live_answer_needs_no_database(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands may come back at once; the session's id is given all the same."""
+    gate = asyncio.Event()
+
+    async def pause(_: float) -> None:
+        await gate.wait()
+
+    async def get(stream_id: str) -> None:
+        raise StoreError("The database does not answer.")
+
+    async with serve(ScriptedProvider(["Hel", 1.0, "lo"], pause=pause)) as server:
+        line = await server.ask()
+        stream_id, session_id = line.headers["x-stream-id"], line.headers["x-session-id"]
+        await read_until(line, 2)
+        line.cut("RST")
+        with monkeypatch.context() as failing:
+            failing.setattr(server.service.turns, "get", get)
+            returned = await server.follow(stream_id, after=2)
+            assert (returned.status, returned.headers["x-session-id"]) == (200, session_id)
+        gate.set()
+        assert [event.type for event in said([block async for block in returned.events()])] == [
+            "text_delta",
+            "message_complete",
+        ]
+        await returned.aclose()

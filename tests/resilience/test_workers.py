@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -214,18 +214,31 @@ async def asked_of_the_model(server: Server) -> int:
         return int((await client.get(f"{server.model}/count")).text)
 
 
-@pytest.mark.trial("T19", "thirty readers of one answer, at all workers")
+@pytest.mark.trial("T19", "many readers of one answer, one after the other, at any worker")
+@pytest.mark.parametrize("counts", [(30,), pytest.param(range(2, 51), marks=pytest.mark.nightly)])
+@pytest.mark.timeout(900)
 async def test_an_answer_is_the_same_at_every_worker(
-    client: httpx.AsyncClient, server: Server, trial: Trial
+    server: Server, trial: Trial, counts: Iterable[int]
 ) -> None:
-    before = await asked_of_the_model(server)
-    stream_id = await begin(client, "50 words, 20 ms")
-    readings = await asyncio.gather(*(whole(client, stream_id) for _ in range(30)))
-    late = await whole(client, stream_id)
-    assert late.ending == "message_complete"
-    for reading in readings:
-        trial.case(said(reading.blocks), said(late.blocks))
-    assert await asked_of_the_model(server) == before + 1
+    async with connected(server) as client:
+        before = await asked_of_the_model(server)
+        for asked, readers in enumerate(counts, 1):
+            async with asyncio.timeout(DEADLINE):
+                stream_id = await begin(client, "50 words, 20 ms")
+                readings = await asyncio.gather(
+                    *(_later(number / readers, whole(client, stream_id)) for number in range(readers))
+                )
+                late = await whole(client, stream_id)
+            assert late.ending == "message_complete"
+            for reading in readings:
+                assert reading.blocks == late.blocks
+                trial.case(said(reading.blocks), said(late.blocks), f"{readers} readers")
+            assert await asked_of_the_model(server) == before + asked
+
+
+async def _later(seconds: float, reading: Coroutine[Any, Any, Reading]) -> Reading:
+    await asyncio.sleep(seconds)
+    return await reading
 
 
 async def test_any_worker_stops_an_answer(client: httpx.AsyncClient, server: Server) -> None:

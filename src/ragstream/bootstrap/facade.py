@@ -19,7 +19,7 @@ from ragstream.delivery.settings import DeliverySettings
 from ragstream.identity.keys import ApiKeys
 from ragstream.identity.local import LocalMode
 from ragstream.knowledge.base import Retriever
-from ragstream.llm import LLMClient
+from ragstream.llm import LLMClient, Timeouts
 from ragstream.llm.generator import Answering, GeneratorProvider
 from ragstream.llm.metrics import PrometheusObserver
 from ragstream.streamlog.base import StreamLog
@@ -48,7 +48,8 @@ class Ragstream:
             sources are passed on as they are.
         api_keys: pairs of a name and a key; without any, everybody who can reach the app may ask.
         origins: web pages of other origins that may ask.
-        deadline: seconds that one answer may take.
+        deadline: seconds that one answer may take; within them the pipeline may be silent for as long as it
+            likes.
         delivery: how streams are delivered.
     """
 
@@ -66,7 +67,8 @@ class Ragstream:
     ) -> None:
         keys, metrics = tuple(api_keys), Metrics()
         observers = (PrometheusObserver(metrics.registry),)
-        caller = LLMClient(providers=[GeneratorProvider(answer)], observers=observers)
+        patience = Timeouts(first_token=deadline, between_tokens=deadline, total=deadline)  # it is its own
+        caller = LLMClient(providers=[GeneratorProvider(answer)], timeouts=patience, observers=observers)
         log = log or _log(folder)
         stores = database_stores(Path(folder) / "app.db") if folder else memory_stores()
         self.service = Service(

@@ -118,6 +118,11 @@ class Supervisor:
             raise StoreError("The stream log does not take the ending of an answer.")
         self._metrics.settled.inc()
 
+    def session_of(self, stream_id: str) -> str | None:
+        """Return the session of an answer that is under way in this process; None where there is none."""
+        producer = self._producers.get(stream_id)
+        return None if producer is None else producer.run.question.session_id
+
     def stop(self, stream_id: str, by: str) -> bool:
         """Stop an answer of this process; False where there is none."""
         producer = self._producers.get(stream_id)

@@ -38,12 +38,12 @@ async def find_stream(exchange: Exchange, kit: DeliveryKit) -> None:
     if stream_id is None:
         exchange.reply = _nothing_more()
         return
-    status, turn = await kit.log.status(stream_id), await kit.turns.get(stream_id)
+    status, turn, session_id = await _know(kit, stream_id)
     owner = status.owner if status else turn.owner if turn else None
     if owner != principal.name:
         raise NotFound("There is no such stream.")
     kit.metrics.resumes.inc()
-    exchange.stream_id, exchange.session_id = stream_id, turn.session_id if turn else ""
+    exchange.stream_id, exchange.session_id = stream_id, session_id
     exchange.setup = prepare(
         exchange.request,
         kit.settings,
@@ -71,6 +71,19 @@ async def find_stream(exchange: Exchange, kit: DeliveryKit) -> None:
 def read_as(exchange: Exchange) -> Literal["stream", "whole"]:
     """Give a stream to who wants events, the collected answer to who wants it whole."""
     return "stream" if exchange.streaming else "whole"
+
+
+async def _know(kit: DeliveryKit, stream_id: str) -> tuple[LogStatus | None, Turn | None, str]:
+    """Return what is known of a stream: its log, its turn and its session.
+
+    Of an answer that is written here the database is not asked: it would hold up thousands who come back at
+    once.
+    """
+    status, session_id = await kit.log.status(stream_id), kit.supervisor.session_of(stream_id)
+    if session_id is not None and status is not None and status.state == "live":
+        return status, None, session_id
+    turn = await kit.turns.get(stream_id)
+    return status, turn, turn.session_id if turn else ""
 
 
 def _nothing_more() -> Response:
