@@ -47,6 +47,11 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()
 
+    @property
+    def is_awaiting_requests(self) -> bool:
+        """Whether a connection was made over which no request has come yet."""
+        return any(getattr(connection, "cycle", 0) is None for connection in self.server_state.connections)
+
     def close_idle(self) -> None:
         """Close connections without a request, and the others once their response has ended."""
         for connection in list(self.server_state.connections):

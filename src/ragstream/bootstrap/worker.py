@@ -27,6 +27,7 @@ __all__ = ["READY", "Order", "run"]
 
 READY = b"ready"
 _LAST_CALL = 0.5  # seconds in which requests may still come over connections that are open
+_FIRST_CALL = 5.0  # seconds more for the first request of a connection, which its client will not repeat
 
 
 class Order(Enum):
@@ -88,6 +89,10 @@ class _Worker:
         self._server.stop_accepting()
         await asyncio.sleep(_LAST_CALL)
         self._service.move_readers()
+        for _ in range(round(_FIRST_CALL / 0.1)):
+            if not self._server.is_awaiting_requests:
+                break
+            await asyncio.sleep(0.1)
         self._server.close_idle()
 
     def _listen(self) -> None:
