@@ -140,9 +140,16 @@ class Crowd:
 
         return asyncio.create_task(hold())
 
+    async def post(self, path: str) -> str:
+        """Return the body of a short response."""
+        return await self._short(f"POST {path} HTTP/1.1\r\n{self._host}content-length: 0\r\n")
+
     async def get(self, path: str) -> str:
         """Return the body of a short response."""
-        member = await self._send(f"GET {path} HTTP/1.1\r\n{self._host}connection: close\r\n\r\n")
+        return await self._short(f"GET {path} HTTP/1.1\r\n{self._host}")
+
+    async def _short(self, head: str) -> str:
+        member = await self._send(f"{head}connection: close\r\n\r\n")
         async with asyncio.timeout(PATIENCE):
             await member.lost
         return bytes(member.received).partition(b"\r\n\r\n")[2].decode()

@@ -69,7 +69,9 @@ class Ragstream:
         observers = (PrometheusObserver(metrics.registry),)
         patience = Timeouts(first_token=deadline, between_tokens=deadline, total=deadline)  # it is its own
         caller = LLMClient(providers=[GeneratorProvider(answer)], timeouts=patience, observers=observers)
-        log = log or _log(folder)
+        if folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        log = log or (SQLiteLog(Path(folder) / "log.db") if folder else MemoryLog())
         stores = database_stores(Path(folder) / "app.db") if folder else memory_stores()
         self.service = Service(
             Parts(
@@ -109,13 +111,6 @@ class _OpensItself:
         if scope["type"] == "http":
             await self._service.start()
         await self._service.app(scope, receive, send)
-
-
-def _log(folder: Path | str | None) -> StreamLog:
-    if folder is None:
-        return MemoryLog()
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    return SQLiteLog(Path(folder) / "log.db")
 
 
 def _leave_to_the_host(headers: Headers) -> None:
