@@ -11,6 +11,9 @@ BENCHMARKS = $(filter-out benchmarks/compare.py benchmarks/hotpath.py benchmarks
 # A data folder for each DOCS, so that answers never mix them; your own RAGSTREAM_DATA_DIR wins.
 DATA = $(if $(RAGSTREAM_DATA_DIR),,--data-dir ".ragstream/$(subst /,-,$(DOCS))")
 
+# Of our own documentation what is written for people: the step pages are a report, generated for the audit.
+SERVED = $(if $(filter docs,$(DOCS)),docs/README.md $(addprefix docs/,tutorial how-to reference explanation),$(DOCS))
+
 ifeq ($(DOCS),docs)
 serve: export RAGSTREAM_SAMPLE_QUESTIONS ?= ["How do I stop an answer?", \
 	"What happens when the server dies in the middle of an answer?", "How do I use my own documents?"]
@@ -28,7 +31,7 @@ setup: ## make .venv, or bring it up to date
 	@PYTHON="$(PYTHON)" scripts/setup
 
 serve: setup ## answer questions on this machine's port 8000; DOCS=folder, HOST=address, PORT=number
-	@exec $(PYTHON_RUN) -m ragstream serve $(DOCS) --host $(HOST) --port $(PORT) $(DATA)
+	@exec $(PYTHON_RUN) -m ragstream serve $(SERVED) --host $(HOST) --port $(PORT) $(DATA)
 
 test: setup ## run the tests; ARGS="tests/unit -x" for some of them
 	@$(PYTHON_RUN) -m pytest $(FACTS) $(ARGS)

@@ -62,7 +62,8 @@ async def test_questions_sent_at_once_under_one_key_get_one_answer(
         key = {"idempotency-key": path}
         replies = await asyncio.gather(*(client.post(path, json=ASK, headers=key) for _ in range(100)))
         assert {reply.status_code for reply in replies} == {200}
-        assert len({reply.headers["x-stream-id"] for reply in replies}) == 1
+        for name in ("x-stream-id", "x-session-id"):
+            assert len({reply.headers[name] for reply in replies}) == 1
         assert len({reply.content for reply in replies}) == 1
     value = ragstream.service._parts.metrics.registry.get_sample_value
     assert value("ragstream_llm_attempts_total", {"provider": "answer", "outcome": "complete"}) == len(paths)

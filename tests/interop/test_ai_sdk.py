@@ -76,6 +76,7 @@ def _about(part: Any) -> Any:
         case {"type": "reasoning"}:
             return part["type"], part["text"]
         case {"type": "dynamic-tool"}:
+            assert part["providerExecuted"], "the page would execute it, and ask again by itself"
             return part["type"], part["toolName"], part["input"], part["output"]
         case {"type": "data-citation", "data": {"sourceId": source, "start": start, "end": end}}:
             return part["type"], source, (start, end)

@@ -56,6 +56,12 @@ class Exchange(State):
         return Request(self.scope)
 
     @property
+    def ids(self) -> dict[str, str]:
+        """The headers that name what is read, as far as it is known."""
+        ids = {"x-stream-id": self.stream_id, "x-session-id": self.session_id}
+        return {name: value for name, value in ids.items() if value}
+
+    @property
     def began(self) -> bool:
         """Whether this request began the answer that it reads."""
         return self.run is not None and self.run.question.stream_id == self.stream_id

@@ -9,10 +9,11 @@ from typing import Any, cast
 import pytest
 
 from ragstream.api.intake import ChatIntake
-from ragstream.delivery.base import Inquiry
+from ragstream.delivery.base import Follow, Inquiry
 from ragstream.delivery.exchange import Exchange
 from ragstream.delivery.kit import DeliveryKit
 from ragstream.delivery.steps.admission import _check_options
+from ragstream.delivery.steps.following import find_stream
 from ragstream.delivery.steps.generation import claim_stream, create_generator
 from ragstream.errors import (
     BadIdempotencyKey,
@@ -141,9 +142,28 @@ async def test_the_same_key_reads_the_same_answer(kit: DeliveryKit, provider: Sc
     for made in (first, again):
         await create_generator(made, kit)
         await claim_stream(made, kit)
-    assert again.stream_id == first.stream_id
+    assert (again.stream_id, again.session_id) == (first.stream_id, first.session_id)
     assert await read(kit, first.stream_id) == await read(kit, again.stream_id)
     assert len(provider.requests) == 1
+
+
+async def test_the_session_of_an_answer_that_is_not_stored_yet(
+    kit: DeliveryKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(_stream_id: str) -> None:
+        return None
+
+    key = {"idempotency-key": "one"}
+    first, again, later = exchange(headers=key), exchange(headers=key), exchange()
+    await create_generator(first, kit)
+    await claim_stream(first, kit)
+    monkeypatch.setattr(kit.turns, "get", nothing)
+    await create_generator(again, kit)
+    await claim_stream(again, kit)
+    later.asked = Follow(stream_id=first.stream_id)
+    await find_stream(later, kit)
+    assert again.session_id == later.session_id == first.session_id
+    await read(kit, first.stream_id)
 
 
 async def test_the_same_key_with_another_question_is_refused(kit: DeliveryKit) -> None:

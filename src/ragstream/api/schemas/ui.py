@@ -74,6 +74,7 @@ class UIChatRequest(Lenient):
     trigger: Literal["submit-message", "regenerate-message"] = "submit-message"
     model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     metadata: Metadata | None = None
+    include_steps: bool = False
 
     @field_validator("messages")
     @classmethod
@@ -94,6 +95,7 @@ class UIChatRequest(Lenient):
             model=model_named(self.model) if self.model else None,
             any_model=False,
             metadata=dict(self.metadata or {}),
+            include_steps=self.include_steps,
             dialect=UIDialect(),
         )
 
@@ -196,6 +198,7 @@ class AgentRequest(Lenient):
         *earlier, asked = (said for message in self.messages if (said := message.message()) is not None)
         told = "\n".join(f"{one.description}: {one.value}" for one in self.context)
         context = (Message(role="system", content=told),) if told else ()
+        wishes = self.forwardedProps if isinstance(self.forwardedProps, dict) else {}
         run = {"runId": self.runId} | ({"parentRunId": self.parentRunId} if self.parentRunId else {})
         return Inquiry(
             messages=(*earlier, *context, asked),
@@ -203,6 +206,7 @@ class AgentRequest(Lenient):
             session_id=self.threadId,
             makes_session=True,
             metadata={RUN: run},
+            include_steps=wishes.get("include_steps") is True,
             dialect=AGUIDialect(),
         )
 

@@ -118,9 +118,7 @@ class GrowingResponse:
             "error": {"code": error.code, "message": error.message} if error else None,
             "incomplete_details": {"reason": reason} if reason else None,
             "instructions": None,
-            "metadata": {name: value for name, value in start.metadata.items() if name != ECHO}
-            if start
-            else {},
+            "metadata": _metadata(start),
             "model": start.model if start else "",
             "output": [item.told() for item in self._items],
             "parallel_tool_calls": True,

@@ -20,6 +20,7 @@ from ragstream.events import (
     Citation,
     EventType,
     MessageStart,
+    StepInfo,
     StreamEvent,
     TextDelta,
     ToolCall,
@@ -65,6 +66,9 @@ class AgentRun(Counted):
                     yield _custom("sources", fresh)
             case StreamEvent(message_start=MessageStart() as start):
                 yield from self._begin(start)
+            case StreamEvent(step=StepInfo() as info):
+                yield {"type": "STEP_STARTED", "stepName": info.label}
+                yield {"type": "STEP_FINISHED", "stepName": info.label}
             case StreamEvent(tool_call=ToolCall() as call):
                 yield from self._call(call)
             case StreamEvent(tool_result=ToolResult() as result) if result.id in self._calls:

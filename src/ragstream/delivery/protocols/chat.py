@@ -1,7 +1,8 @@
 """OpenAI's Chat Completions: chunks of one choice, then ``[DONE]``.
 
 What the protocol has no field for stands beside what it has: reasoning as ``reasoning_content``, sources and
-annotations in the delta. Whoever does not know them loses nothing else.
+annotations in the delta. Whoever does not know them loses nothing else. What comes in a list has its ``index``:
+the clients put the deltas together by it, and OpenAI's for Python raises where it is missing.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class ChatCompletions(Counted):
         self._include_usage = include_usage
         self._head: Said = {}
         self._sources: dict[str, Source] = {}
+        self._citations = 0
         self._calls = PendingCalls()
 
     def _say(self, event: StreamEvent) -> Iterator[Said]:
@@ -50,7 +52,9 @@ class ChatCompletions(Counted):
             case StreamEvent(text_delta=TextDelta() as delta):
                 yield self._chunk({"refusal" if delta.refusal else "content": delta.content})
             case StreamEvent(citation=Citation() as citation):
-                yield self._chunk({"annotations": [_annotation(citation, self._sources)]})
+                place = {"index": self._citations}
+                self._citations += 1
+                yield self._chunk({"annotations": [place | _annotation(citation, self._sources)]})
             case StreamEvent(type=EventType.REASONING_DELTA, reasoning_delta=reasoning) if reasoning:
                 yield self._chunk({"reasoning_content": reasoning.content})
             case StreamEvent(message_start=MessageStart() as start):
@@ -58,8 +62,9 @@ class ChatCompletions(Counted):
                 yield self._chunk({"role": "assistant", "content": ""})
             case StreamEvent(type=EventType.SOURCES):
                 if fresh := self._new_sources(event):
+                    told = [_indexed(source, index) for index, source in enumerate(fresh, len(self._sources))]
                     self._sources |= {source.id: source for source in fresh}
-                    yield self._chunk({"sources": fresh})
+                    yield self._chunk({"sources": told})
             case _ if event.terminal:
                 yield from self._end(event)
             case _:
@@ -140,6 +145,10 @@ class ChatDialect(msgspec.Struct, frozen=True, tag="chat"):
 def _head(start: MessageStart, kind: str) -> Said:
     name = f"chatcmpl-{start.stream_id}"
     return {"id": name, "object": kind, "created": start.created, "model": start.model}
+
+
+def _indexed(source: Source, index: int) -> Said:
+    return {"index": index, **msgspec.to_builtins(source)}
 
 
 def _annotation(citation: Citation, sources: dict[str, Source]) -> Said:

@@ -60,7 +60,7 @@ class Counted(ABC):
 
     def frame(self, record: Record) -> bytes:
         """Return the blocks of one record, without those up to the cursor."""
-        if self.ended or record.type == EventType.STEP:
+        if self.ended:
             return b""
         if not record.seq and self.count < self._after:  # not the log's: it comes after all that was read
             self.count = self._after

@@ -3,6 +3,9 @@
 A chunk of a type that the client does not know ends its stream, so only those of version 5 are said. Sources
 are its own parts; a citation is a ``data-citation`` part; why an answer failed is in the message's metadata,
 since an ``error`` has nothing but a text.
+
+The client executes any call whose input is available, unless the chunk says that it was executed. So a call is
+shown as begun, and its input follows once it is known whose it is: with the result, or with the end.
 """
 
 from __future__ import annotations
@@ -17,12 +20,13 @@ from starlette.responses import Response
 from ragstream.delivery.fault import Fault
 from ragstream.delivery.problem import plain_words
 from ragstream.delivery.protocols.base import Projection
-from ragstream.delivery.protocols.counted import Collected, Counted, is_link, unhappy
+from ragstream.delivery.protocols.counted import Collected, Counted, PendingCalls, is_link, unhappy
 from ragstream.events import (
     Citation,
     EventType,
     MessageStart,
     Source,
+    StepInfo,
     StreamEvent,
     TextDelta,
     ToolCall,
@@ -53,7 +57,7 @@ class UIMessages(Counted):
         self._open: dict[str, str] = {}  # the kind of a part that is being written, and its id
         self._parts = 0
         self._citations = 0
-        self._calls: set[str] = set()
+        self._calls = PendingCalls()
 
     def _say(self, event: StreamEvent) -> Iterator[Said]:
         match event:
@@ -73,10 +77,16 @@ class UIMessages(Counted):
             case StreamEvent(message_start=MessageStart() as start):
                 yield {"type": "start", "messageId": start.message_id, "messageMetadata": _metadata(start)}
                 yield {"type": "start-step"}
+            case StreamEvent(step=StepInfo() as info):
+                yield {"type": "data-step", "data": info, "transient": True}
             case StreamEvent(tool_call=ToolCall() as call):
-                yield from self._call(call)
-            case StreamEvent(tool_result=ToolResult() as result) if result.id in self._calls:
-                yield _came(result)
+                yield from self._close()
+                self._calls.take(event)
+                yield {"type": "tool-input-start", **_named(call)}
+            case StreamEvent(tool_result=ToolResult() as result):
+                if executed := self._calls.take(event):
+                    yield _called(executed) | {"providerExecuted": True}
+                    yield _came(result)
             case _ if event.terminal:
                 yield from self._end(event)
 
@@ -93,16 +103,13 @@ class UIMessages(Counted):
             kind, name = self._open.popitem()
             yield {"type": f"{kind}-end", "id": name}
 
-    def _call(self, call: ToolCall) -> Iterator[Said]:
-        yield from self._close()
-        self._calls.add(call.id)
-        yield _called(call)
-
     def _end(self, ending: StreamEvent) -> Iterator[Said]:
         yield from self._close()
         told = _ending(ending)
         error = unhappy(ending)
         if error is None:
+            if ending.finish_reason == "tool_calls":
+                yield from (_called(call) for call in self._calls.handed_over)
             yield {"type": "finish-step"}
             reason = _REASONS.get(ending.finish_reason or "stop", "other")
             yield {"type": "finish", "finishReason": reason, "messageMetadata": told}
@@ -208,9 +215,12 @@ def _arguments(call: ToolCall) -> Any:
         return None
 
 
+def _named(call: ToolCall) -> Said:
+    return {"toolCallId": call.id, "toolName": call.name, "dynamic": True}
+
+
 def _called(call: ToolCall) -> Said:
-    arguments = _arguments(call)
-    told = {"toolCallId": call.id, "toolName": call.name, "dynamic": True}
+    arguments, told = _arguments(call), _named(call)
     if arguments is None:
         wrong = {"input": call.arguments, "errorText": "The model wrote arguments that are not JSON."}
         return {"type": "tool-input-error", **told, **wrong}
@@ -218,7 +228,7 @@ def _called(call: ToolCall) -> Said:
 
 
 def _came(result: ToolResult) -> Said:
-    told = {"toolCallId": result.id, "dynamic": True}
+    told = {"toolCallId": result.id, "providerExecuted": True, "dynamic": True}
     if result.is_error:
         return {"type": "tool-output-error", **told, "errorText": result.result}
     return {"type": "tool-output-available", **told, "output": result.result}
@@ -228,6 +238,7 @@ def _tool_part(call: ToolCall, result: ToolResult | None) -> Said:
     told = {"type": "dynamic-tool", "toolName": call.name, "toolCallId": call.id, "input": _arguments(call)}
     if result is None:
         return told | {"state": "input-available"}
+    told["providerExecuted"] = True
     if result.is_error:
         return told | {"state": "output-error", "errorText": result.result}
     return told | {"state": "output-available", "output": result.result}

@@ -41,8 +41,7 @@ async def collect_answer(exchange: Exchange, kit: DeliveryKit) -> None:
 async def return_answer(exchange: Exchange, kit: DeliveryKit) -> None:  # noqa: ARG001
     """Return the answer as JSON, or its unhappy ending as a problem with what was said of it."""
     reply = exchange.reply or _reply(exchange)
-    reply.headers["x-stream-id"] = exchange.stream_id
-    reply.headers["x-session-id"] = exchange.session_id
+    reply.headers.update(exchange.ids)
     exchange.note(status=reply.status_code)
     await reply(exchange.scope, exchange.receive, exchange.send)
 

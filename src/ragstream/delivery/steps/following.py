@@ -20,7 +20,7 @@ from ragstream.events import EventType, MessageStart, Reset, StreamEvent, encode
 from ragstream.storage.base import Turn
 from ragstream.streamlog.base import LogStatus, Record
 
-__all__ = ["find_stream", "read_as", "records_of"]
+__all__ = ["find_stream", "look_up", "read_as", "records_of", "session_in_log"]
 
 Records = AsyncGenerator[tuple[Record, ...], None]
 
@@ -38,12 +38,13 @@ async def find_stream(exchange: Exchange, kit: DeliveryKit) -> None:
     if stream_id is None:
         exchange.reply = _nothing_more()
         return
-    status, turn, session_id = await _know(kit, stream_id)
+    status, turn, session_id = await look_up(kit, stream_id)
     owner = status.owner if status else turn.owner if turn else None
     if owner != principal.name:
         raise NotFound("There is no such stream.")
     kit.metrics.resumes.inc()
-    exchange.stream_id, exchange.session_id = stream_id, session_id
+    exchange.stream_id = stream_id
+    exchange.session_id = session_id or (await session_in_log(kit, stream_id) if status else "")
     exchange.setup = prepare(
         exchange.request,
         kit.settings,
@@ -73,8 +74,8 @@ def read_as(exchange: Exchange) -> Literal["stream", "whole"]:
     return "stream" if exchange.streaming else "whole"
 
 
-async def _know(kit: DeliveryKit, stream_id: str) -> tuple[LogStatus | None, Turn | None, str]:
-    """Return what is known of a stream: its log, its turn and its session.
+async def look_up(kit: DeliveryKit, stream_id: str) -> tuple[LogStatus | None, Turn | None, str]:
+    """Return what is known of a stream: its log, its turn and, if it is known without the log, its session.
 
     Of an answer that is written here the database is not asked: it would hold up thousands who come back at
     once.
@@ -147,6 +148,18 @@ def records_of(kit: DeliveryKit, status: LogStatus | None, turn: Turn | None, as
     if status.state == "ended" and asked.after == status.last_seq and turn is not None and ending is not None:
         return _retell(turn, ending, whole=not asked.streaming)
     return kit.log.read(asked.stream_id, asked.after)
+
+
+async def session_in_log(kit: DeliveryKit, stream_id: str) -> str:
+    """Return the session of an answer that is not stored yet: its first event names it, and comes at once.
+
+    Raises:
+        NotFound: there is no such log (any more).
+        StoreError: the log failed.
+    """
+    async with aclosing(kit.log.read(stream_id)) as records:
+        start = (await anext(records))[0].event.message_start
+    return start.session_id if start else ""
 
 
 async def _retell(turn: Turn, ending: StreamEvent, *, whole: bool) -> Records:

@@ -16,7 +16,7 @@ from ragstream.delivery.base import Follow, Inquiry
 from ragstream.delivery.exchange import Exchange
 from ragstream.delivery.kit import DeliveryKit
 from ragstream.delivery.single_pass import SinglePassStream
-from ragstream.delivery.steps.following import records_of
+from ragstream.delivery.steps.following import look_up, records_of, session_in_log
 from ragstream.errors import BadIdempotencyKey, ProgrammingError
 from ragstream.events import Message, Options, Question
 
@@ -52,6 +52,8 @@ async def claim_stream(exchange: Exchange, kit: DeliveryKit) -> None:
         await _begin(exchange, kit)
     else:
         await _begin_once(exchange, kit, key)
+    if not exchange.session_id:
+        exchange.session_id = await session_in_log(kit, exchange.stream_id)
     exchange.note(stream_id=exchange.stream_id, session_id=exchange.session_id)
 
 
@@ -152,11 +154,11 @@ async def _begin_claimed(exchange: Exchange, kit: DeliveryKit, claim: _Claim) ->
 
 async def _follow_first(exchange: Exchange, kit: DeliveryKit, first: str) -> bool:
     """Read the answer that the first question began; False if it has not begun."""
-    status, turn = await kit.log.status(first), await kit.turns.get(first)
+    status, turn, session_id = await look_up(kit, first)
     if status is None and turn is None:
         return False
     if exchange.stream is not None:
         await exchange.stream.aclose()
-    exchange.stream_id, exchange.session_id = first, turn.session_id if turn else ""
+    exchange.stream_id, exchange.session_id = first, session_id
     exchange.records = records_of(kit, status, turn, _same(exchange.asked, first))
     return True

@@ -39,8 +39,7 @@ async def send_chunks(exchange: Exchange, kit: DeliveryKit) -> None:
         with reading as place:
             await _stream(exchange, kit, place)
     if exchange.reply is not None:
-        if exchange.stream_id:
-            exchange.reply.headers["x-stream-id"] = exchange.stream_id
+        exchange.reply.headers.update(exchange.ids)
         exchange.note(status=exchange.reply.status_code)
         await exchange.reply(exchange.scope, exchange.receive, exchange.send)
 

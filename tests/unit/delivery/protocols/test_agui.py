@@ -15,6 +15,7 @@ from tests.unit.delivery.protocols.sayings import (
     RESULT,
     SOURCES,
     START,
+    STEP,
     answers,
     cited,
     complete,
@@ -78,6 +79,11 @@ def test_tools_and_sources() -> None:
     assert [source["id"] for source in said[1]["value"]] == ["s1", "s2"]
     kinds = [event["type"] for event in said if event.get("toolCallId") == "c1"]
     assert kinds == ["TOOL_CALL_START", "TOOL_CALL_ARGS", "TOOL_CALL_END", "TOOL_CALL_RESULT"]
+
+
+def test_steps() -> None:
+    kinds = [(event["type"], event.get("stepName")) for event in events(START, STEP, complete())]
+    assert kinds[1:-1] == [("STEP_STARTED", "n"), ("STEP_FINISHED", "n")]
 
 
 @pytest.mark.parametrize(

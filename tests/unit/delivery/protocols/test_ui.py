@@ -13,6 +13,7 @@ from tests.unit.delivery.protocols.sayings import (
     RESULT,
     SOURCES,
     START,
+    STEP,
     cited,
     complete,
     failed,
@@ -31,9 +32,9 @@ UI = UIDialect()
 # What version 5.0 knows; any other type ends its stream.
 KNOWN = {
     "start", "start-step", "text-start", "text-delta", "text-end", "reasoning-start", "reasoning-delta",
-    "reasoning-end", "tool-input-available", "tool-input-error", "tool-output-available", "tool-output-error",
-    "source-url", "source-document", "data-citation", "message-metadata", "finish-step", "finish", "abort",
-    "error",
+    "reasoning-end", "tool-input-start", "tool-input-available", "tool-input-error", "tool-output-available", "tool-output-error",
+    "source-url", "source-document", "data-citation", "data-step", "message-metadata", "finish-step", "finish",
+    "abort", "error",
 }  # fmt: skip
 
 
@@ -93,14 +94,37 @@ def test_tools() -> None:
         type=EventType.TOOL_RESULT, tool_result=ToolResult(id="c9", name="look", result="?")
     )
     said = [
-        chunk for chunk in chunks(START, CALL, RESULT, broken, unknown, complete()) if "toolCallId" in chunk
+        chunk for chunk in chunks(START, CALL, RESULT, broken, unknown, complete("tool_calls")) if "toolCallId" in chunk
     ]
     assert [(chunk["type"], chunk["toolCallId"]) for chunk in said] == [
+        ("tool-input-start", "c1"),
         ("tool-input-available", "c1"),
         ("tool-output-available", "c1"),
+        ("tool-input-start", "c2"),
         ("tool-input-error", "c2"),
     ]
-    assert said[0]["input"] == {"at": 1}
+    assert said[1]["input"] == {"at": 1}
+
+
+def test_a_call_is_the_clients_to_execute_only_where_nobody_else_does() -> None:
+    """``onToolCall`` runs whatever has an input and is not marked as executed."""
+
+    def handed_over(*events: StreamEvent) -> list[str]:
+        return [
+            chunk["toolCallId"]
+            for chunk in chunks(START, *events)
+            if chunk["type"] == "tool-input-available" and not chunk.get("providerExecuted")
+        ]
+
+    own = StreamEvent(type=EventType.TOOL_CALL, tool_call=ToolCall(id="c2", name="show", arguments="{}"))
+    assert handed_over(CALL, RESULT, complete()) == []
+    assert handed_over(CALL, CANCELLED) == handed_over(CALL, failed()) == []
+    assert handed_over(CALL, RESULT, own, complete("tool_calls")) == ["c2"]
+
+
+def test_steps_are_told_and_not_kept() -> None:
+    step = chunks(START, STEP, complete())[2]
+    assert (step["type"], step["transient"], step["data"]["label"]) == ("data-step", True, "n")
 
 
 @pytest.mark.parametrize(
