@@ -221,6 +221,10 @@ async def test_a_body_that_does_not_come(client: httpx.AsyncClient) -> None:
     check_problem(reply, 408, "request_timeout")
 
 
+async def test_health_can_be_asked_for_its_head(client: httpx.AsyncClient) -> None:
+    assert [(await client.head(path)).status_code for path in ("/healthz", "/readyz")] == [200, 200]
+
+
 async def test_a_request_id_is_taken_in_and_given_back(client: httpx.AsyncClient) -> None:
     assert (await client.get("/healthz", headers={"x-request-id": "abc-1"})).headers[
         "x-request-id"

@@ -30,7 +30,9 @@ def _blocks(page: str, language: str) -> list[str]:
 @pytest.fixture(scope="module")
 def address(serving: Serving, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     data = tmp_path_factory.mktemp("data")
-    command = [sys.executable, "-m", "ragstream", "serve", "docs", "--data-dir", str(data)]
+    told = re.search(r"ragstream serve (.+) --host", _run("make", "--dry-run", "serve", cwd=ROOT))
+    assert told, "make serve does not serve"
+    command = [sys.executable, "-m", "ragstream", "serve", *told[1].split(), "--data-dir", str(data)]
     with serving(command, ROOT) as client:
         yield str(client.base_url).rstrip("/")
 

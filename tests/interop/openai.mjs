@@ -23,6 +23,13 @@ const calls = {
     const options = { model: "ragstream", messages, stream: true, stream_options: { include_usage: true } };
     for await (const chunk of await client.chat.completions.create(options)) take(said, chunk);
   },
+  async collect(said, messages) {
+    take(said, await client.chat.completions.stream({ model: "ragstream", messages }).finalChatCompletion());
+  },
+  async collect_response(said, [{ content }]) {
+    const response = await client.responses.stream({ model: "ragstream", input: content }).finalResponse();
+    said.text = response.output_text;
+  },
   // In the background, so that it can be read on after a line was cut.
   async respond(said, input) {
     Object.assign(said, { numbers: [], types: [] });

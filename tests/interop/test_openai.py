@@ -45,6 +45,15 @@ class Python:
         async for chunk in stream:
             self._take(said, chunk.to_dict())
 
+    async def collect(self, said: dict[str, Any], messages: Any) -> None:
+        async with self._client.chat.completions.stream(model="ragstream", messages=messages) as stream:
+            self._take(said, (await stream.get_final_completion()).to_dict())
+
+    async def collect_response(self, said: dict[str, Any], messages: Any) -> None:
+        question = messages[0]["content"]
+        async with self._client.responses.stream(model="ragstream", input=question) as stream:
+            said["text"] = (await stream.get_final_response()).output_text
+
     async def respond(self, said: dict[str, Any], messages: Any) -> None:
         said |= {"numbers": [], "types": [], "cuts": 0}
         create = self._client.responses.create(input=messages[0]["content"], stream=True, background=True)
@@ -117,6 +126,15 @@ async def test_chat_completions(house: Any, client: Any) -> None:
             ("Verbs", "[1]"),
             ("Endings", "[2]"),
         ]
+
+
+async def test_the_helpers_that_collect_a_stream(house: Any, client: Any) -> None:
+    """They put the deltas together by rules of their own, which are stricter than reading them."""
+    chat, response = await client(house.address)(("collect", "Tell me."), ("collect_response", "Tell me."))
+    assert chat["text"] == response["text"] == house.TEXT
+    assert chat["finish_reason"] == "stop"
+    assert [source["id"] for source in chat["sources"]] == ["s1", "s2"]
+    assert chat["annotations"][-1]["url_citation"]["title"] == "Endings"
 
 
 async def test_a_failure_in_the_middle_is_thrown(house: Any, client: Any) -> None:

@@ -88,6 +88,12 @@ def _cors(origins: tuple[str, ...]) -> list[Middleware]:
                 "x-request-id",
                 *_OPENAI_HEADERS,
             ],
-            expose_headers=["x-stream-id", "x-session-id", "x-request-id", "retry-after"],
+            expose_headers=[
+                "x-stream-id",
+                "x-session-id",
+                "x-request-id",
+                "retry-after",
+                "x-should-retry",  # what openai-node looks for
+            ],
         )
     ]

@@ -23,12 +23,14 @@ _METRICS: Responses = {
 }
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", responses=returns(Status, "It serves") | guarded())
 async def healthz() -> Response:
     """Answer 200 while the process serves at all."""
     return reply(Status("ok"))
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses=returns(Status, "Questions can be taken") | guarded(503))
 async def readyz(request: Request, parts: Parts) -> Response:
     """Answer 200 once a question can be taken, else 503 and what is missing."""

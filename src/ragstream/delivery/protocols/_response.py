@@ -15,6 +15,7 @@ from ragstream.events import (
     Citation,
     EventType,
     MessageStart,
+    ReasoningDelta,
     Source,
     StreamEvent,
     TextDelta,
@@ -85,7 +86,7 @@ class GrowingResponse:
         match event:
             case StreamEvent(text_delta=TextDelta() as delta):
                 yield from self._write(delta)
-            case StreamEvent(type=EventType.REASONING_DELTA, reasoning_delta=reasoning) if reasoning:
+            case StreamEvent(reasoning_delta=ReasoningDelta() as reasoning):
                 yield from self._reason(reasoning.content)
             case StreamEvent(citation=Citation() as citation):
                 yield from self._cite(citation)

@@ -20,6 +20,7 @@ from ragstream.events import (
     Citation,
     EventType,
     MessageStart,
+    ReasoningDelta,
     StepInfo,
     StreamEvent,
     TextDelta,
@@ -57,7 +58,7 @@ class AgentRun(Counted):
         match event:
             case StreamEvent(text_delta=TextDelta() as delta):
                 yield from self._write(delta.content)
-            case StreamEvent(type=EventType.REASONING_DELTA, reasoning_delta=reasoning) if reasoning:
+            case StreamEvent(reasoning_delta=ReasoningDelta() as reasoning):
                 yield from self._think(reasoning.content)
             case StreamEvent(citation=Citation() as citation):
                 yield _custom("citation", _cited(citation, self._message))
@@ -69,10 +70,8 @@ class AgentRun(Counted):
             case StreamEvent(step=StepInfo() as info):
                 yield {"type": "STEP_STARTED", "stepName": info.label}
                 yield {"type": "STEP_FINISHED", "stepName": info.label}
-            case StreamEvent(tool_call=ToolCall() as call):
-                yield from self._call(call)
-            case StreamEvent(tool_result=ToolResult() as result) if result.id in self._calls:
-                yield from self._came(result)
+            case StreamEvent(type=EventType.TOOL_CALL | EventType.TOOL_RESULT):
+                yield from self._use(event)
             case _ if event.terminal:
                 yield from self._end(event)
 
@@ -105,6 +104,12 @@ class AgentRun(Counted):
             yield {"type": "REASONING_MESSAGE_END", "messageId": name}
             yield {"type": "REASONING_END", "messageId": name}
 
+    def _use(self, event: StreamEvent) -> Iterator[Said]:
+        if event.tool_call is not None:
+            yield from self._call(event.tool_call)
+        elif event.tool_result is not None and event.tool_result.id in self._calls:
+            yield self._came(event.tool_result)
+
     def _call(self, call: ToolCall) -> Iterator[Said]:
         yield from self._stop_thinking()
         self._calls.add(call.id)
@@ -118,8 +123,8 @@ class AgentRun(Counted):
             yield {"type": "TOOL_CALL_ARGS", "toolCallId": call.id, "delta": call.arguments}
         yield {"type": "TOOL_CALL_END", "toolCallId": call.id}
 
-    def _came(self, result: ToolResult) -> Iterator[Said]:
-        yield {
+    def _came(self, result: ToolResult) -> Said:
+        return {
             "type": "TOOL_CALL_RESULT",
             "messageId": f"{self._message}-{result.id}",
             "toolCallId": result.id,

@@ -1,8 +1,8 @@
 """OpenAI's Chat Completions: chunks of one choice, then ``[DONE]``.
 
 What the protocol has no field for stands beside what it has: reasoning as ``reasoning_content``, sources and
-annotations in the delta. Whoever does not know them loses nothing else. What comes in a list has its ``index``:
-the clients put the deltas together by it, and OpenAI's for Python raises where it is missing.
+annotations in the delta. Whoever does not know them loses nothing else. What comes in a list has its
+``index``: by it OpenAI's client for Python puts the deltas together, and raises where it is missing.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ragstream.events import (
     EventError,
     EventType,
     MessageStart,
+    ReasoningDelta,
     Source,
     StreamEvent,
     TextDelta,
@@ -55,7 +56,7 @@ class ChatCompletions(Counted):
                 place = {"index": self._citations}
                 self._citations += 1
                 yield self._chunk({"annotations": [place | _annotation(citation, self._sources)]})
-            case StreamEvent(type=EventType.REASONING_DELTA, reasoning_delta=reasoning) if reasoning:
+            case StreamEvent(reasoning_delta=ReasoningDelta() as reasoning):
                 yield self._chunk({"reasoning_content": reasoning.content})
             case StreamEvent(message_start=MessageStart() as start):
                 self._head = _head(start, "chat.completion.chunk")

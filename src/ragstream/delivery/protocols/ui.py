@@ -4,8 +4,8 @@ A chunk of a type that the client does not know ends its stream, so only those o
 are its own parts; a citation is a ``data-citation`` part; why an answer failed is in the message's metadata,
 since an ``error`` has nothing but a text.
 
-The client executes any call whose input is available, unless the chunk says that it was executed. So a call is
-shown as begun, and its input follows once it is known whose it is: with the result, or with the end.
+The client executes any call whose input is available, unless the chunk says that it was executed. So a call
+is shown as begun, and its input follows once it is known whose it is: with the result, or with the end.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from ragstream.events import (
     Citation,
     EventType,
     MessageStart,
+    ReasoningDelta,
     Source,
     StepInfo,
     StreamEvent,
@@ -63,7 +64,7 @@ class UIMessages(Counted):
         match event:
             case StreamEvent(text_delta=TextDelta() as delta):
                 yield from self._write("text", delta.content)
-            case StreamEvent(type=EventType.REASONING_DELTA, reasoning_delta=reasoning) if reasoning:
+            case StreamEvent(reasoning_delta=ReasoningDelta() as reasoning):
                 yield from self._write("reasoning", reasoning.content)
             case StreamEvent(citation=Citation() as citation):
                 self._citations += 1
@@ -79,14 +80,8 @@ class UIMessages(Counted):
                 yield {"type": "start-step"}
             case StreamEvent(step=StepInfo() as info):
                 yield {"type": "data-step", "data": info, "transient": True}
-            case StreamEvent(tool_call=ToolCall() as call):
-                yield from self._close()
-                self._calls.take(event)
-                yield {"type": "tool-input-start", **_named(call)}
-            case StreamEvent(tool_result=ToolResult() as result):
-                if executed := self._calls.take(event):
-                    yield _called(executed) | {"providerExecuted": True}
-                    yield _came(result)
+            case StreamEvent(type=EventType.TOOL_CALL | EventType.TOOL_RESULT):
+                yield from self._use(event)
             case _ if event.terminal:
                 yield from self._end(event)
 
@@ -102,6 +97,15 @@ class UIMessages(Counted):
         while self._open:
             kind, name = self._open.popitem()
             yield {"type": f"{kind}-end", "id": name}
+
+    def _use(self, event: StreamEvent) -> Iterator[Said]:
+        executed = self._calls.take(event)
+        if event.tool_call is not None:
+            yield from self._close()
+            yield {"type": "tool-input-start", **_named(event.tool_call)}
+        if executed is not None and event.tool_result is not None:
+            yield _called(executed) | {"providerExecuted": True}
+            yield _came(event.tool_result)
 
     def _end(self, ending: StreamEvent) -> Iterator[Said]:
         yield from self._close()

@@ -9,6 +9,8 @@ from tests.unit.delivery.protocols.sayings import (
     CALL,
     CANCELLED,
     INTERRUPTED,
+    LINK,
+    PAPER,
     RESULT,
     SOURCES,
     START,
@@ -24,6 +26,7 @@ from tests.unit.delivery.protocols.sayings import (
 )
 
 from ragstream.delivery.protocols.chat import ChatDialect
+from ragstream.events import EventType, StreamEvent
 
 CHAT = ChatDialect()
 HEAD = '{"id":"chatcmpl-%s","object":"chat.completion.chunk","created":1795242213,"model":"m",' % ("0" * 32)
@@ -45,13 +48,16 @@ def deltas(stream: bytes) -> list[dict[str, Any]]:
 
 def test_golden_bytes() -> None:
     log = records(START, SOURCES, reasoning("Hm"), text("Hel"), text("lo [1]"), cited("s1", 6, 9), complete())
-    first = '{"id":"s1","title":"Fjords","uri":"https://a.example/fjords","quote":"A fjord","score":0.9}'
+    first = (
+        '{"index":0,"id":"s1","title":"Fjords","uri":"https://a.example/fjords","quote":"A fjord",'
+        '"score":0.9}'
+    )
     second = (
-        '{"id":"s2","title":"Cliffs","uri":"docs/cliffs.pdf","page":3,"quote":"A cliff","score":0.5,'
-        '"document_id":"d2"}'
+        '{"index":1,"id":"s2","title":"Cliffs","uri":"docs/cliffs.pdf","page":3,"quote":"A cliff",'
+        '"score":0.5,"document_id":"d2"}'
     )
     annotation = (
-        '{"type":"url_citation","url_citation":{"url":"https://a.example/fjords","title":"Fjords",'
+        '{"index":0,"type":"url_citation","url_citation":{"url":"https://a.example/fjords","title":"Fjords",'
         '"start_index":6,"end_index":9},"source_id":"s1"}'
     )
     expected = [
@@ -65,6 +71,15 @@ def test_golden_bytes() -> None:
         "data: [DONE]\n\n",
     ]
     assert told(CHAT, log).decode() == "".join(expected)
+
+
+def test_what_comes_in_a_list_is_numbered_through_the_whole_stream() -> None:
+    """OpenAI's client for Python puts lists together by ``index``, and raises where there is none."""
+    one, two = (StreamEvent(type=EventType.SOURCES, sources=found) for found in ((LINK,), (LINK, PAPER)))
+    log = records(START, one, two, text("a [1][2]"), cited("s1", 2, 5), cited("s2", 5, 8), complete())
+    said = deltas(told(CHAT, log))
+    for name in ("sources", "annotations"):
+        assert [one["index"] for delta in said for one in delta.get(name, ())] == [0, 1]
 
 
 def test_usage_comes_last_where_it_is_asked_for() -> None:

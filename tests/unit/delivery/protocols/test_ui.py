@@ -32,9 +32,9 @@ UI = UIDialect()
 # What version 5.0 knows; any other type ends its stream.
 KNOWN = {
     "start", "start-step", "text-start", "text-delta", "text-end", "reasoning-start", "reasoning-delta",
-    "reasoning-end", "tool-input-start", "tool-input-available", "tool-input-error", "tool-output-available", "tool-output-error",
-    "source-url", "source-document", "data-citation", "data-step", "message-metadata", "finish-step", "finish",
-    "abort", "error",
+    "reasoning-end", "tool-input-start", "tool-input-available", "tool-input-error", "tool-output-available",
+    "tool-output-error", "source-url", "source-document", "data-citation", "data-step", "message-metadata",
+    "finish-step", "finish", "abort", "error",
 }  # fmt: skip
 
 
@@ -94,7 +94,9 @@ def test_tools() -> None:
         type=EventType.TOOL_RESULT, tool_result=ToolResult(id="c9", name="look", result="?")
     )
     said = [
-        chunk for chunk in chunks(START, CALL, RESULT, broken, unknown, complete("tool_calls")) if "toolCallId" in chunk
+        chunk
+        for chunk in chunks(START, CALL, RESULT, broken, unknown, complete("tool_calls"))
+        if "toolCallId" in chunk
     ]
     assert [(chunk["type"], chunk["toolCallId"]) for chunk in said] == [
         ("tool-input-start", "c1"),
