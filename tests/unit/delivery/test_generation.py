@@ -158,6 +158,7 @@ async def test_the_session_of_an_answer_that_is_not_stored_yet(
     await create_generator(first, kit)
     await claim_stream(first, kit)
     monkeypatch.setattr(kit.turns, "get", nothing)
+    monkeypatch.setattr(kit.supervisor, "session_of", lambda _: None)  # another process writes it
     await create_generator(again, kit)
     await claim_stream(again, kit)
     later.asked = Follow(stream_id=first.stream_id)
