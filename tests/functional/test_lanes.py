@@ -295,7 +295,7 @@ async def test_heartbeats_fill_the_silence(listening: Listening) -> None:
     ):
         async for piece in reply.aiter_raw():
             body += piece
-            if body.count(b":\n\n") >= 3:
+            if body.count(b"\n:\n") >= 3:
                 enough.set()
     assert body.endswith(DONE)
     assert b"Now." in body

@@ -55,9 +55,12 @@ def encode(
 
 
 def comment(text: str = "") -> bytes:
-    """Return a block that readers ignore: a heartbeat."""
-    lines = [f": {line}" if line else ":" for line in _LINE_END.split(text)]
-    return _to_bytes("\n".join(lines) + "\n\n")
+    """Return lines that readers ignore: a heartbeat.
+
+    No blank line follows: it would end a block, and some clients make an event of a block that says nothing.
+    """
+    lines = [f": {line}\n" if line else ":\n" for line in _LINE_END.split(text)]
+    return _to_bytes("".join(lines))
 
 
 def _checked_id(value: str | int) -> str:

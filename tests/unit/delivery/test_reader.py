@@ -189,7 +189,7 @@ async def test_heartbeats_fill_silence() -> None:
     gate.set()
     async with asyncio.timeout(5):
         await task
-    assert b":\n\n:\n\n" in client.body
+    assert b":\n:\n" in client.body
 
 
 async def test_who_leaves_is_noticed_though_send_never_raises() -> None:

@@ -131,7 +131,7 @@ def test_an_event_without_data_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "wire"), [("", b":\n\n"), ("ping", b": ping\n\n"), ("a\nb\rc", b": a\n: b\n: c\n\n")]
+    ("text", "wire"), [("", b":\n"), ("ping", b": ping\n"), ("a\nb\rc", b": a\n: b\n: c\n")]
 )
 def test_comments(text: str, wire: bytes) -> None:
     assert comment(text) == wire
