@@ -19,16 +19,15 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="ragstream",
     help="Ragstream answers questions from your own documents and streams the answer while it is written.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    epilog="Begin with: [bold]ragstream serve ./docs[/bold], then open http://127.0.0.1:8000.",
+    rich_markup_mode=None,  # its boxes cost twice what the rest of the page of help does
+    epilog="Begin with: ragstream serve ./docs, then open http://127.0.0.1:8000.",
 )
-app.command()(serve)
-app.command()(ask)
-app.command()(ingest)
-app.command()(doctor)
-app.command()(audit)
+app.command(short_help="Answer questions from your documents, at a page.")(serve)
+app.command(short_help="Ask one question, in the terminal.")(ask)
+app.command(short_help="Read documents, so that questions can find them.")(ingest)
+app.command(short_help="Say what is set, and what can be reached.")(doctor)
+app.command(short_help="Audit a pipeline against its diagram.")(audit)
 
 
 @app.callback()
@@ -49,20 +48,17 @@ def main() -> None:
     given = [argument for argument in arguments[:end] if argument != "--debug"]
     debug = len(given) < end
     try:
-        sys.exit(app(given + arguments[end:], standalone_mode=False))
+        sys.exit(app(given + arguments[end:] or ["--help"], standalone_mode=False))
     except Exception as error:
         line, code = _told(error)
         if debug or line is None:
             raise
-        print(line, end="\n" if line else "", file=sys.stderr)  # noqa: T201
+        print(line, file=sys.stderr)  # noqa: T201
         sys.exit(code)
 
 
 def _told(error: Exception) -> tuple[str | None, int]:
-    """Return an error in one line, and the exit code.
-
-    The line is None for a fault of ours, and empty where a help page has said everything.
-    """
+    """Return an error in one line, or None for a fault of ours, and the exit code."""
     if isinstance(error, RagstreamError):
         return f"ragstream: {error}", 2 if isinstance(error, ConfigError) else 1
     words = getattr(error, "format_message", None)  # Typer's errors have no public class in common
@@ -71,7 +67,7 @@ def _told(error: Exception) -> tuple[str | None, int]:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "ragstream"
     said = " ".join(words().split()).rstrip(".")
-    return said and f"{command}: {said}. See {command} --help.", 2
+    return f"{command}: {said}. See {command} --help.", 2
 
 
 def _version(wanted: bool) -> None:
