@@ -21,7 +21,7 @@ const run = async (threadId, content, stop) => {
     },
   };
   try {
-    await agent.runAgent({}, subscriber);
+    await agent.runAgent({ forwardedProps: { include_steps: true } }, subscriber);
   } catch (error) {
     seen.thrown = String(error);
   }

@@ -6,7 +6,7 @@ const { AbstractChat, DefaultChatTransport } = await import(name);
 
 class Chat extends AbstractChat {
   constructor(id, address) {
-    const seen = { statuses: [] };
+    const seen = { statuses: [], executed: [], steps: 0 };
     const noted = async (...request) => {
       const reply = await fetch(...request);
       seen.statuses.push(reply.status);
@@ -22,8 +22,11 @@ class Chat extends AbstractChat {
       snapshot: structuredClone,
     };
     const prepareReconnectToStreamRequest = address && (() => ({ api: address }));
-    const transport = new DefaultChatTransport({ api, fetch: noted, prepareReconnectToStreamRequest });
-    super({ id, state, transport });
+    const body = { include_steps: true };
+    const transport = new DefaultChatTransport({ api, body, fetch: noted, prepareReconnectToStreamRequest });
+    const onToolCall = ({ toolCall }) => void seen.executed.push(toolCall.toolName);
+    const onData = ({ type }) => void (seen.steps += type === "data-step");
+    super({ id, state, transport, onToolCall, onData });
     this.seen = seen;
   }
   get reply() {

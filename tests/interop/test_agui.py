@@ -19,6 +19,7 @@ async def test_a_run(house: Any, node: Any, package: str) -> None:
     told, failed, stopped = await node("agui.mjs", package, f"{house.address}/api/v1/ui/agent", runs)
     assert (told["types"][0], told["types"][-1], told.get("thrown")) == ("RUN_STARTED", "RUN_FINISHED", None)
     assert told["text"] == house.TEXT
+    assert told["types"].count("STEP_STARTED") == told["types"].count("STEP_FINISHED") > 3
     (_, sources), *citations = told["custom"]
     assert [(source["id"], source["uri"]) for source in sources] == [
         ("s1", "https://docs.example/verbs"),

@@ -30,6 +30,8 @@ async def test_a_chat(house: Any, node: Any, package: str) -> None:
         *(("data-citation", f"s{n}", (at := house.TEXT.index(f"[{n}]"), at + 3)) for n in (1, 2)),
     ]
     assert told["metadata"]["usage"]["total_tokens"] == 21
+    assert told["executed"] == [], "a tool that Ragstream executed is not the page's to execute"
+    assert told["steps"] > 3
     for nothing in (late, early):
         assert (nothing["statuses"], nothing["status"], nothing["parts"]) == ([204], "ready", [])
 
@@ -37,7 +39,7 @@ async def test_a_chat(house: Any, node: Any, package: str) -> None:
 async def test_a_page_that_was_opened_anew_goes_on_with_the_answer(
     house: Any, node: Any, package: str
 ) -> None:
-    house.cuts = [2200]  # among the words
+    house.cuts = [3600]  # among the words
     calls = [("ask", "one", "Tell me slowly."), ("resume", "one")]
     cut, resumed = await node("ai.mjs", package, house.line + API, calls)
     assert cut["status"] == "error"
@@ -48,7 +50,7 @@ async def test_a_page_that_was_opened_anew_goes_on_with_the_answer(
 
 
 async def test_a_chat_goes_on_where_its_line_was_cut(house: Any, node: Any, package: str) -> None:
-    house.cuts = [2200]  # among the words
+    house.cuts = [3600]  # among the words
     (mended,) = await node("ai.mjs", package, house.line + API, [("mend", "one", "Tell me slowly.")])
     assert (mended["statuses"], mended["status"]) == ([200, 200], "ready")
     assert _text(mended) == house.TEXT
@@ -76,7 +78,7 @@ def _about(part: Any) -> Any:
         case {"type": "reasoning"}:
             return part["type"], part["text"]
         case {"type": "dynamic-tool"}:
-            assert part["providerExecuted"], "the page would execute it, and ask again by itself"
+            assert part["providerExecuted"], "the page would ask again by itself, with the results"
             return part["type"], part["toolName"], part["input"], part["output"]
         case {"type": "data-citation", "data": {"sourceId": source, "start": start, "end": end}}:
             return part["type"], source, (start, end)

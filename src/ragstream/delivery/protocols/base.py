@@ -20,7 +20,6 @@ class Projection(Protocol):
     """Turns records into bytes: no clock, no random ids, so that two readers get the same bytes."""
 
     name: ClassVar[str]  # what ``?protocol=`` and the metrics call it
-    media_type: ClassVar[str]
     heartbeat: ClassVar[bytes]  # what keeps the line alive between events
     resumable: ClassVar[bool]  # readers come back by themselves after ``retry:`` and a clean end without DONE
 

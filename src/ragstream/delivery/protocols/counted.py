@@ -46,7 +46,6 @@ class Counted(ABC):
     """A projection whose cursor counts its own events."""
 
     name: ClassVar[str]
-    media_type: ClassVar[str] = "text/event-stream"
     # Without a blank line of its own, so that it is no block: openai-python parses every block as JSON.
     heartbeat: ClassVar[bytes] = b": ping\n"
     resumable: ClassVar[bool] = False  # to their clients an end without a mark is a failure

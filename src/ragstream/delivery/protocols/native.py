@@ -33,7 +33,6 @@ class Native:
     """Server-Sent Events whose data is the record's JSON and whose id is its seq."""
 
     name: ClassVar[str] = "native"
-    media_type: ClassVar[str] = "text/event-stream"
     heartbeat: ClassVar[bytes] = sse.comment()
     resumable: ClassVar[bool] = True
     ended: ClassVar[bool] = False  # it says all that the log says
