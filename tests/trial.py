@@ -13,7 +13,7 @@ import platform
 import re
 import shlex
 import subprocess
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,7 +56,7 @@ class Trial:
     duplicates: int = 0
     wrong_ends: int = 0
     measured: dict[str, object] = field(default_factory=dict)
-    reporter: Any = None
+    say: Callable[[str], None] = field(default=lambda words: None)  # tells how far a long trial has come
 
     def case(
         self, read: Sequence[Said], log: Sequence[Said], note: object = "", *, ended: bool = True
@@ -83,12 +83,6 @@ class Trial:
     def measure(self, **figures: object) -> None:
         """Note what is no promise but worth knowing: durations, sizes."""
         self.measured |= figures
-
-    def say(self, words: str) -> None:
-        """Tell how far a long trial has come."""
-        if self.reporter is not None:
-            self.reporter.ensure_newline()
-            self.reporter.write_line(f"  {self.number}: {words}")
 
 
 class Row(NamedTuple):
@@ -132,7 +126,15 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def trial(request: pytest.FixtureRequest) -> Trial:
     """Return what counts the cases of the test's trial."""
     number, what = request.node.get_closest_marker("trial").args
-    return Trial(number, what, reporter=request.config.pluginmanager.get_plugin("terminalreporter"))
+    plugins = request.config.pluginmanager
+    reporter, capture = plugins.get_plugin("terminalreporter"), plugins.get_plugin("capturemanager")
+
+    def say(words: str) -> None:
+        with capture.global_and_fixture_disabled():
+            reporter.ensure_newline()
+            reporter.write_line(f"  {number}: {words}")
+
+    return Trial(number, what, say=say)
 
 
 @pytest.hookimpl(wrapper=True)

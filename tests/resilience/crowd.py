@@ -200,10 +200,6 @@ class TalkingServer:
                 same = same + 1 if is_same else 0
         return facts
 
-    def open_the_gate(self) -> None:
-        """Let waiting answers end."""
-        self._process.send_signal(signal.SIGUSR1)
-
     def _tells(self, words: str, since: int) -> str:
         deadline = time.monotonic() + PATIENCE
         while not (found := re.search(words, self._told.read_bytes()[since:].decode())):

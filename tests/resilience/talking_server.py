@@ -1,11 +1,10 @@
 """A server process whose answers are what the question orders. Run as: talking_server.py FOLDER
 
-The question is JSON: ``words`` of ``size`` bytes with a ``pause`` in seconds after each, and with ``wait``
-the last one comes only once SIGUSR1 was sent. Each word begins with the moment when it was said. At SIGUSR2
-the process tells of itself, a line of JSON on standard error; at SIGTERM it ends.
-
-A question with a ``name`` is answered by hand instead: ``GET /say/NAME/3`` lets it say three words more, and
-``GET /end/NAME`` end; ``GET /delete/STREAM`` deletes a log.
+The question is JSON: ``words`` of ``size`` bytes with a ``pause`` in seconds after each. Each begins with the
+moment when it was said; with ``wait``, a name, the last one comes only after ``GET /open/NAME``. A question
+with a ``name`` is answered by hand instead: ``GET /say/NAME/3`` lets it say three words more, and
+``GET /end/NAME`` end. ``GET /delete/STREAM`` deletes a log. At SIGUSR2 the process tells of itself, a line of
+JSON on standard error; at SIGTERM it ends.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from ragstream.streamlog.redis import RedisLog
 database_stores("sqlite:///never-opened")  # imports what the process needs, before it is forked
 
 SEND_BUFFER = 128 * 1024  # as ragstream serve does
-gate = asyncio.Event()
+gates: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 by_hand: defaultdict[str, asyncio.Queue[str | None]] = defaultdict(asyncio.Queue)
 asked = 0
 
@@ -53,8 +52,8 @@ async def answer(request: ChatRequest) -> AsyncGenerator[str, None]:
             return
         yield word
     for number in range(order["words"]):
-        if order.get("wait") and number == order["words"] - 1:
-            await gate.wait()
+        if number == order["words"] - 1 and "wait" in order:
+            await gates[order["wait"]].wait()
         yield f"{time.monotonic():.4f} ".ljust(order.get("size", 12))
         await asyncio.sleep(order.get("pause", 0))
 
@@ -70,6 +69,8 @@ class Hand:
             case ["say", name, count]:
                 for number in range(int(count)):
                     by_hand[name].put_nowait(f"{name} {number} \r\n🙂 ")
+            case ["open", name]:
+                gates[name].set()
             case ["end", name]:
                 by_hand[name].put_nowait(None)
             case ["delete", stream_id]:
@@ -110,7 +111,6 @@ async def main(folder: str | None, log: StreamLog | None, tell_port: Callable[[i
         server = uvicorn.Server(config)
         server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGUSR1, gate.set)
         loop.add_signal_handler(signal.SIGUSR2, tell)
         loop.add_signal_handler(signal.SIGTERM, setattr, server, "should_exit", True)
         tell_port(listener.getsockname()[1])

@@ -67,14 +67,17 @@ async def test_idle_streams(tmp_path: Path, trial: Trial, count: int) -> None:
             await until_ended([member])
             member.cut()
         base = await server.facts_at_rest()
-        members = await Crowd.all_of(server.crowd.ask(words=2, wait=True) for _ in range(count))
+        waves = [f"wave{number}" for number in range(count // 100)]  # in which they end, not all at once
+        asking = (server.crowd.ask(words=2, wait=wave) for wave in waves for _ in range(100))
+        members = await Crowd.all_of(asking, at_once=50)
         full = server.facts()
         trial.say(f"{count:,} streams are open")
         well = await kept_waiting(server, 1.0 if count < 10_000 else IDLE_SECONDS)
         dropped = sum(member.lost.done() for member in members)
         late = lateness(members)  # before they are asked to say more
-        server.open_the_gate()
-        await until_ended(members)
+        for number, wave in enumerate(waves):
+            await server.crowd.get(f"/open/{wave}")
+            await until_ended(members[number * 100 : (number + 1) * 100])
         await check_each(server, members, trial)
         for member in members:
             member.cut()
@@ -107,7 +110,7 @@ async def until_ended(members: Sequence[Member]) -> None:
 async def test_everybody_comes_back_at_once(tmp_path: Path, trial: Trial, count: int) -> None:
     clock = asyncio.get_running_loop().time
     with talking(tmp_path / "data") as server:
-        askers = await Crowd.all_of(server.crowd.ask(words=20, wait=True) for _ in range(count // 50))
+        askers = await Crowd.all_of(server.crowd.ask(words=20, wait="all") for _ in range(count // 50))
         streams = [member.stream_id for member in askers for _ in range(50)]
         readers = await Crowd.all_of(server.crowd.follow(stream_id) for stream_id in streams)
         for reader in readers:
@@ -120,7 +123,7 @@ async def test_everybody_comes_back_at_once(tmp_path: Path, trial: Trial, count:
         )
         seconds = clock() - began
         facts = server.facts()
-        server.open_the_gate()
+        await server.crowd.get("/open/all")
         await until_ended(returned + askers)
         logs = {asker.stream_id: asker.events for asker in askers}
         for first, second in zip(readers, returned, strict=True):
