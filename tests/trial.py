@@ -56,7 +56,7 @@ class Trial:
     duplicates: int = 0
     wrong_ends: int = 0
     measured: dict[str, object] = field(default_factory=dict)
-    say: Callable[[str], None] = field(default=lambda words: None)  # tells how far a long trial has come
+    say: Callable[[str], None] = field(default=lambda _: None)  # tells how far a long trial has come
 
     def case(
         self, read: Sequence[Said], log: Sequence[Said], note: object = "", *, ended: bool = True
@@ -127,7 +127,8 @@ def trial(request: pytest.FixtureRequest) -> Trial:
     """Return what counts the cases of the test's trial."""
     number, what = request.node.get_closest_marker("trial").args
     plugins = request.config.pluginmanager
-    reporter, capture = plugins.get_plugin("terminalreporter"), plugins.get_plugin("capturemanager")
+    reporter: Any = plugins.get_plugin("terminalreporter")
+    capture: Any = plugins.get_plugin("capturemanager")
 
     def say(words: str) -> None:
         with capture.global_and_fixture_disabled():
