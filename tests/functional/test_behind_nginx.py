@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.trial import Trial
 
 from ragstream import ChatRequest, Ragstream
 from ragstream.delivery.settings import DeliverySettings
@@ -23,6 +24,8 @@ STREAM = "/api/v1/chatbot/chat/stream"
 ASK = {"messages": [{"role": "user", "content": "Hello?"}]}
 PATIENCE = 30.0
 EAGER = "gzip on; gzip_types text/event-stream; gzip_min_length 1; proxy_buffering on; proxy_buffers 8 64k;"
+
+OLD = " "  # speaks HTTP/1.0 with the server, as nginx does where it is not told otherwise
 
 Listening = Callable[[Any], AbstractAsyncContextManager[httpx.AsyncClient]]
 
@@ -51,6 +54,8 @@ def nginx(folder: Path, port: int, http: str) -> Iterator[str]:
         http {{ access_log off; {paths} {http}
           server {{ listen 127.0.0.1:{own}; {location(port)} }} }}
     """
+    if http is OLD:
+        configuration = configuration.replace("proxy_http_version 1.1;", "proxy_http_version 1.0;")
     (folder / "nginx.conf").write_text(configuration, "utf-8")
     command = [
         shutil.which("nginx") or "/usr/sbin/nginx",
@@ -83,10 +88,11 @@ async def through(address: str) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-@pytest.mark.parametrize("http", ["", EAGER], ids=["documented", "eager"])
+@pytest.mark.trial("T17", "behind nginx: as documented, compressing and buffering what it may, HTTP/1.0")
+@pytest.mark.parametrize("http", ["", EAGER, OLD], ids=["documented", "eager", "HTTP/1.0"])
 @pytest.mark.parametrize("compression", [False, True], ids=["plain", "gzip"])
 async def test_words_pass_as_they_are_said(
-    listening: Listening, tmp_path: Path, http: str, compression: bool
+    listening: Listening, tmp_path: Path, trial: Trial, http: str, compression: bool
 ) -> None:
     """Each word is said only when the one before it has come through."""
     arrived = asyncio.Semaphore(0)
@@ -110,3 +116,4 @@ async def test_words_pass_as_they_are_said(
                     said += text
     assert re.findall(r'"content":"(word\d) "', said) == [f"word{number}" for number in range(5)]
     assert said.endswith("event: done\ndata: {}\n\n")
+    trial.cases += 1

@@ -87,6 +87,8 @@ class House:
         self.address = ""
         self.line = ""  # the address of the line
         self.cuts: list[int] = []  # after how many bytes of its answer each further connection is cut
+        self.holding = ""  # the address of a line that carries nothing before the end of a response
+        self.held = 0  # how many responses it has held back
         self.go_on = asyncio.Event()
         self.asked: list[str] = []
         self._was_cut = False
@@ -153,6 +155,25 @@ class House:
         for writer in self._writers:
             writer.transport.abort()
 
+    async def hold(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry a response once it is whole, as a proxy does that buffers."""
+        there_reader, there = await asyncio.open_connection("127.0.0.1", int(self.address.rpartition(":")[2]))
+        self._writers.add(writer)
+        going = asyncio.create_task(_pump(reader, there, None))
+        held = b""
+        try:
+            while not held.endswith(b"\r\n0\r\n\r\n") and (data := await there_reader.read(1 << 16)):
+                self.held += not held
+                held += data
+            writer.write(held)
+            with suppress(ConnectionError):
+                await writer.drain()
+        finally:
+            going.cancel()
+            self._writers.discard(writer)
+            writer.close()
+            there.transport.abort()
+
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection of the line."""
         there_reader, there = await asyncio.open_connection("127.0.0.1", int(self.address.rpartition(":")[2]))
@@ -200,6 +221,9 @@ async def house() -> AsyncIterator[House]:
         carrying = await asyncio.start_server(house.carry, "127.0.0.1", 0)
         stack.callback(carrying.close)
         house.line = f"http://127.0.0.1:{carrying.sockets[0].getsockname()[1]}"
+        holding = await asyncio.start_server(house.hold, "127.0.0.1", 0)
+        stack.callback(holding.close)
+        house.holding = f"http://127.0.0.1:{holding.sockets[0].getsockname()[1]}"
         house.http = await stack.enter_async_context(
             httpx.AsyncClient(base_url=house.address, timeout=SECONDS, trust_env=False)
         )

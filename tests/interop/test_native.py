@@ -132,6 +132,21 @@ def _numbered(events: Iterable[tuple[str, ...]]) -> list[Said]:
     return [Said(int(last), kind, data.encode()) for kind, data, last in events if kind != "done"]
 
 
+@pytest.mark.node
+@pytest.mark.trial("T17", "a proxy that holds everything until the end of the response")
+async def test_behind_a_proxy_that_holds_our_client_has_the_whole(
+    house: Any, node: Any, trial: Trial
+) -> None:
+    """It takes the silence for a lost line, and comes back until the answer has ended."""
+    stream_id = await house.ask()
+    options = {"silence": 400}
+    reading = asyncio.create_task(node("ours.mjs", house.holding, stream_id, options))
+    while house.held < 2:  # noqa: ASYNC110 - what the proxy counts; the driver has a deadline
+        await asyncio.sleep(0.02)
+    house.go_on.set()
+    trial.case(_numbered(await reading), _numbered(await house.whole(stream_id)))
+
+
 async def test_heartbeats_fall_between_the_events(house: Any) -> None:
     stream_id = await house.ask("Tell me.")
     raw = (await house.http.get(f"/api/v1/streams/{stream_id}")).content
