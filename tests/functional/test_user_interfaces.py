@@ -169,12 +169,14 @@ async def test_a_key_gives_one_answer(http: httpx.AsyncClient, pipeline: Pipelin
 async def test_what_goes_wrong_is_said_in_words(http: httpx.AsyncClient) -> None:
     failed = await http.post(CHAT, json=asked("refuse"))
     assert (failed.status_code, failed.headers["content-type"]) == (502, "text/plain; charset=utf-8")
+    assert failed.headers["x-session-id"] == asked("refuse")["id"]
     assert failed.text.startswith("The key is wrong. (upstream_auth, request ")
     for body, says in (
         (b"{", "Not JSON"),
         (json.dumps(asked(" ")).encode(), "the last message must be the user's"),
         (json.dumps(asked("a", chat="")).encode(), "id: "),
         (json.dumps(asked("a", chat="a b")).encode(), "id: "),
+        (json.dumps(asked("a", chat="a/b?")).encode(), "id: "),  # neither resume nor stop could name it
         (json.dumps(asked("a") | {"messages": []}).encode(), "messages: "),
         (json.dumps(asked("a") | {"messages": [_FILE]}).encode(), "data URL"),
         (json.dumps(asked("a", model="gpt-9")).encode(), "There is no model"),

@@ -26,6 +26,8 @@ __all__ = ["AgentRequest", "UIChatRequest"]
 
 _Text = Annotated[str, Field(max_length=MAX_CHARACTERS)]
 _Id = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[!-~]+$")]
+# The client puts it into the address of resume and stop as it is.
+_ChatId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.~:@!$&'()*+,;=-]+$")]
 _IMAGE = ("https://", "http://", "data:image/")
 
 
@@ -69,7 +71,7 @@ class UIMessage(Lenient):
 class UIChatRequest(Lenient):
     """A question of the AI SDK's ``useChat``; ``id`` is the session, begun where it is not there yet."""
 
-    id: _Id
+    id: _ChatId
     messages: list[UIMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
     trigger: Literal["submit-message", "regenerate-message"] = "submit-message"
     model: Annotated[str, Field(min_length=1, max_length=200)] | None = None

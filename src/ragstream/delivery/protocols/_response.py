@@ -270,7 +270,9 @@ def _echo(start: MessageStart | None) -> Said:
 
 
 def _metadata(start: MessageStart | None) -> Said:
-    return {name: value for name, value in start.metadata.items() if name != ECHO} if start else {}
+    """Return the metadata of whoever asked; what is nested is ours, or another protocol's."""
+    told = start.metadata.items() if start else ()
+    return {name: value for name, value in told if not isinstance(value, dict)}
 
 
 def _result(source: Source) -> Said:

@@ -25,6 +25,7 @@ from tests.unit.delivery.protocols.sayings import (
     whole,
 )
 
+from ragstream.delivery.protocols.agui import RUN
 from ragstream.delivery.protocols.responses import ECHO, ResponsesDialect
 from ragstream.events import StreamEvent
 
@@ -153,7 +154,7 @@ def test_a_response_under_way() -> None:
 
 
 def test_in_the_background_it_is_queued_first() -> None:
-    asked = {ECHO: {"background": True, "previous_response_id": "resp_1"}, "team": "a"}
+    asked = {ECHO: {"background": True, "previous_response_id": "resp_1"}, RUN: {"runId": "r"}, "team": "a"}
     assert START.message_start is not None
     start = msgspec.structs.replace(
         START, message_start=msgspec.structs.replace(START.message_start, metadata=asked)
