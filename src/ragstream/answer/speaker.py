@@ -35,6 +35,14 @@ class Speaker:
         """What the lane shall execute."""
         return tuple(event.tool_call for event in self._calls if event.tool_call)
 
+    def passes(self, event: StreamEvent) -> bool:
+        """Take text that can be said as it came, at once, as nearly all can; else take nothing."""
+        delta = event.text_delta
+        if delta is None or self._gap or self._joint.open or self._turn.unsaid:
+            return False
+        text, citations = delta.content, self._turn.citations
+        return len(text) <= LARGEST and (citations is None or citations.passes(text))
+
     def take(self, event: StreamEvent) -> None:
         """Take the provider's next event.
 
@@ -44,10 +52,7 @@ class Speaker:
         turn = self._turn
         if event.text_delta is not None:
             text = self._joint.write(event.text_delta.content)
-            if text is event.text_delta.content and self._passes(text):
-                turn.unsaid.append(event)
-            else:
-                self._write(text, event.text_delta)
+            self._write(text, event.text_delta)
         elif event.type is EventType.MESSAGE_COMPLETE:
             self._settle()
             turn.unsaid += self._calls
@@ -73,11 +78,6 @@ class Speaker:
             self._write(self._joint.close())
         if self._turn.citations is not None:
             self._turn.unsaid += text_events(*self._turn.citations.finish())
-
-    def _passes(self, text: str) -> bool:
-        """Take note of text that can be said as it came, as nearly all can."""
-        citations = self._turn.citations
-        return not self._gap and len(text) <= LARGEST and (citations is None or citations.passes(text))
 
     def _write(self, text: str, delta: TextDelta | None = None) -> None:
         turn = self._turn

@@ -9,7 +9,7 @@ skipped undecoded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -48,6 +48,7 @@ _FINISH = {  # words for the same four reasons
     "model_length": "length",
 }
 _WHOLE_CAP = 8 << 20  # bytes of an answer in one piece
+_TEXT = EventType.TEXT_DELTA
 _MAX_CALLS = 128  # of one answer; a provider that counts on is broken
 
 
@@ -71,27 +72,18 @@ class ChatStream:
         self._half = ""  # of a character that a chunk was cut in
         self._places: dict[int, int] = {}  # a provider's index of a call -> its place among ours
 
-    def feed(self, piece: bytes) -> Iterator[StreamEvent]:
-        """Yield what ``piece`` says.
+    def feed(self, piece: bytes) -> Iterable[StreamEvent]:
+        """Return what ``piece`` says; what is wrong is raised here, or where it stands among the events.
 
         Raises:
             ProviderError: it is not the protocol, or the provider says that it failed.
         """
         if self._body is None:
             self._body = _Whole() if piece.lstrip().startswith(b"{") else EventData()
-        try:
-            for data in self._body.feed(piece):
-                if self.done:
-                    return
-                if (chunk := self._decoded(data)) is None:
-                    continue
-                if text := text_alone(chunk):
-                    self._model = chunk.model or self._model
-                    yield StreamEvent(type=EventType.TEXT_DELTA, text_delta=TextDelta(content=text))
-                else:
-                    yield from self._read(chunk)
-        except LineTooLong as error:
-            raise self._broken(f"sent {error}") from error
+        if self.done or not (data := self._body.alone(piece)):
+            return self._feed(self._body, piece)
+        chunk = self._decoded(data)
+        return () if chunk is None else self._events(chunk)
 
     def end(self) -> Iterator[StreamEvent]:
         """Yield what was left at the end of the body.
@@ -118,6 +110,22 @@ class ChatStream:
         yield StreamEvent(
             type=EventType.MESSAGE_COMPLETE, finish_reason=reason, model=self._model, usage=usage
         )
+
+    def _feed(self, body: EventData | _Whole, piece: bytes) -> Iterator[StreamEvent]:
+        try:
+            for data in body.feed(piece):
+                if self.done:
+                    return
+                if (chunk := self._decoded(data)) is not None:
+                    yield from self._events(chunk)
+        except LineTooLong as error:
+            raise self._broken(f"sent {error}") from error
+
+    def _events(self, chunk: Chunk) -> Iterable[StreamEvent]:
+        if text := text_alone(chunk):
+            self._model = chunk.model or self._model
+            return (StreamEvent(type=_TEXT, text_delta=TextDelta(content=text)),)
+        return self._read(chunk)
 
     def _read(self, chunk: Chunk) -> Iterator[StreamEvent]:
         if chunk.usage or chunk.x_groq:
@@ -239,6 +247,9 @@ class _Whole:
     def __init__(self) -> None:
         self._body = bytearray()
         self.foreign = False
+
+    def alone(self, piece: bytes) -> bytes:  # noqa: ARG002 - nothing is whole before the end
+        return b""
 
     def feed(self, piece: bytes) -> tuple[bytes, ...]:
         self._body += piece

@@ -83,7 +83,7 @@ class Deadlines:
 
     def wait(self) -> None:
         """Begin to count; whoever calls this is the one to be woken."""
-        task = self._task = asyncio.current_task()
+        task = self._task = asyncio.current_task(self._loop)
         if task is not None:
             self._cancelling = task.cancelling()
         self._since = self._loop.time()

@@ -21,7 +21,7 @@ from ragstream.events import StreamEvent, without_surrogates
 from ragstream.llm.base import ChatRequest
 from ragstream.llm.chunks import ChatStream
 from ragstream.llm.failures import bad_status
-from ragstream.llm.transport import FAILURES, Pool, Refused, pieces_of, shut, unreachable
+from ragstream.llm.transport import FAILURES, Pool, Read, Refused, reader_of, shut, unreachable
 from ragstream.llm.wire import ALL_FEATURES, Feature, chat_body
 
 __all__ = ["OpenAIProvider"]
@@ -121,17 +121,25 @@ class OpenAIProvider:
             max_tokens_name=self._max_tokens,
         )
         stream = ChatStream(self.name, self._key)
-        until: float | None = None  # once the answer is whole: how long to wait for what may follow it
-        async with self._answer(body, streamed=request.stream) as pieces:
-            while not stream.done and (piece := await self._next(pieces, until)):
+        clock = asyncio.get_running_loop().time
+        async with self._answer(body, streamed=request.stream) as read:
+            while not (stream.finished or stream.done):
+                try:
+                    piece = await read()
+                except FAILURES as error:
+                    raise self._cut() from error
+                if not piece:
+                    break
                 for event in stream.feed(piece):
                     yield event
-                if stream.finished and until is None:
-                    until = asyncio.get_running_loop().time() + _AFTER_FINISH
+            until = clock() + _AFTER_FINISH
+            while stream.finished and not stream.done and (piece := await _late(read, until)):
+                for event in stream.feed(piece):
+                    yield event
             for event in stream.end():
                 yield event
             if stream.done:
-                await self._next(pieces, asyncio.get_running_loop().time() + _AFTER_DONE)
+                await _late(read, clock() + _AFTER_DONE)
         for event in stream.ending():
             yield event
 
@@ -153,18 +161,18 @@ class OpenAIProvider:
         await Pool.of_running_loop(self).leave(self)
 
     @asynccontextmanager
-    async def _answer(self, body: dict[str, Any], *, streamed: bool) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Send the request, hand out the pieces of the answer's body, close the connection."""
+    async def _answer(self, body: dict[str, Any], *, streamed: bool) -> AsyncIterator[Read]:
+        """Send the request, hand out what reads the answer's body, close the connection."""
         try:
             response = await self._send(body, streamed=streamed)
         except UnicodeEncodeError:  # half a character, as cutting UTF-16 or a strange file name leaves it
             response = await self._send(without_surrogates(body), streamed=streamed)
-        pieces = pieces_of(response)
+        read = reader_of(response)
         try:
             self._check(response)
-            yield pieces
+            yield read
         finally:
-            await shut(response, pieces)
+            await shut(response, read)
 
     async def _send(self, body: dict[str, Any], *, streamed: bool) -> httpx2.Response:
         how: dict[str, Any] = {"stream": streamed}
@@ -198,26 +206,17 @@ class OpenAIProvider:
         if response.headers.get("content-type", "").startswith("text/html"):
             raise self._protocol("answered with a web page: is the base URL right?")
 
-    async def _next(self, pieces: AsyncIterator[bytes], until: float | None) -> bytes:
-        """Return the next piece of the body, nothing at its end; a whole answer outlives its connection."""
-        try:
-            if until is None:
-                return await anext(pieces, b"")
-            async with asyncio.timeout_at(until):
-                return await anext(pieces, b"")
-        except FAILURES as error:
-            if until is not None:
-                return b""
-            raise ProviderError(
-                f"{self.name}: the connection was cut before the answer was finished",
-                code=ErrorCode.UPSTREAM_TRUNCATED,
-                provider=self.name,
-                retryable=True,
-            ) from error
-
     async def _choose(self) -> str:
         offered = ", ".join((await self.models())[:20]) or "nothing"
         raise ConfigError(f"No model is set: set RAGSTREAM_MODEL to one that {self.name} offers: {offered}")
+
+    def _cut(self) -> ProviderError:
+        return ProviderError(
+            f"{self.name}: the connection was cut before the answer was finished",
+            code=ErrorCode.UPSTREAM_TRUNCATED,
+            provider=self.name,
+            retryable=True,
+        )
 
     def _protocol(self, what: str) -> ProviderError:
         return ProviderError(f"{self.name} {what}", code=ErrorCode.UPSTREAM_PROTOCOL, provider=self.name)
@@ -226,6 +225,15 @@ class OpenAIProvider:
         if isinstance(error, Refused):
             return bad_status(self.name, error.status, error.headers, error.body, self._key)
         return unreachable(self.name, error)
+
+
+async def _late(read: Read, until: float) -> bytes:
+    """Return what follows a whole answer, nothing if it does not come: the answer outlives its connection."""
+    try:
+        async with asyncio.timeout_at(until):
+            return await read()
+    except FAILURES:
+        return b""
 
 
 def _host(url: str) -> str:

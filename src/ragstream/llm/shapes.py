@@ -103,14 +103,15 @@ def decode_leniently(data: bytes) -> Chunk:
 
 def text_alone(chunk: Chunk) -> str:
     """Return the text of a chunk that says nothing else, as nearly all do; empty where it says more."""
-    if not chunk.choices or len(chunk.choices) > 1 or chunk.usage or chunk.x_groq:
+    choices = chunk.choices
+    if not choices or len(choices) > 1 or chunk.usage or chunk.x_groq:
         return ""
-    choice = chunk.choices[0]
+    choice = choices[0]
     delta = choice.delta
-    if delta is None or choice.index or choice.finish_reason or not isinstance(delta.content, str):
+    if delta is None or choice.index or choice.finish_reason:
         return ""
-    other = delta.reasoning_content or delta.reasoning or delta.refusal or delta.tool_calls
-    return "" if other else delta.content
+    content = delta.content
+    return content if isinstance(content, str) and delta == Delta(content=content) else ""
 
 
 def parts_of(delta: Delta) -> tuple[str, str]:

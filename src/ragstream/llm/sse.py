@@ -40,17 +40,28 @@ class EventData:
         self._data: list[bytes] = []  # data lines of the event under way
         self._size = 0  # bytes in them
 
+    def alone(self, piece: bytes) -> bytes:
+        """Return the data of a piece that is one event of one line, as tokens come; else take nothing."""
+        end = len(piece) - 2
+        if (
+            piece.find(b"\n") != end
+            or not (piece.startswith(b"data:") and piece.endswith(b"\n\n"))
+            or self._rest
+            or self._data
+            or b"\r" in piece
+            or end > self.cap
+        ):
+            return b""
+        self._first = self._after_cr = False
+        self.seen = True
+        return piece[5:end]
+
     def feed(self, piece: bytes) -> Iterator[bytes]:
         """Yield the data of every event that ``piece`` completes.
 
         Raises:
             LineTooLong: the event under way is larger than the cap.
         """
-        if self._is_one_event(piece):
-            self._first = self._after_cr = False
-            self.seen = True
-            yield piece[5:-2]
-            return
         for line in self._lines(piece):
             if line.startswith(b"data:"):
                 self._keep(line[5:])
@@ -74,18 +85,6 @@ class EventData:
             self.foreign = True
         if self._data:
             yield self._take()
-
-    def _is_one_event(self, piece: bytes) -> bool:
-        """Return whether the piece is an event of one line, whole: how tokens come, one by one."""
-        return (
-            piece.startswith(b"data:")
-            and piece.find(b"\n") == len(piece) - 2
-            and piece.endswith(b"\n\n")
-            and not self._rest
-            and not self._data
-            and b"\r" not in piece
-            and len(piece) <= self.cap
-        )
 
     def _lines(self, piece: bytes) -> list[bytes]:
         if self._after_cr and piece[:1] == b"\n":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import ClassVar
 from weakref import WeakSet
@@ -21,11 +21,13 @@ import openai
 
 from ragstream.errors import ErrorCode, ProviderError
 
-__all__ = ["FAILURES", "Pool", "Refused", "pieces_of", "read_capped", "shut", "unreachable"]
+__all__ = ["FAILURES", "Pool", "Read", "Refused", "read_capped", "reader_of", "shut", "unreachable"]
 
 _KEEPALIVE = 30.0  # seconds that an idle connection is kept
 _STRAGGLERS = 8  # passes of the loop, for generators that were dropped in its last moment to close
 _ERROR_CAP = 64 << 10  # bytes of an error page that are read
+
+Read = Callable[[], Awaitable[bytes]]  # the next piece of a body, nothing at its end
 
 
 class Refused(Exception):
@@ -84,24 +86,28 @@ class Pool:
             await self.http.aclose()
 
 
-def pieces_of(response: httpx2.Response) -> AsyncIterator[bytes]:
-    """Return the pieces of the body as they come.
+def reader_of(response: httpx2.Response) -> Read:
+    """Return what gives the next piece of the body as it comes, and nothing at its end.
 
-    They are taken from aiohttp's own reader: between it and ``aiter_raw`` stand three generators, which each
-    token would pass. Where the SDK's transport is not what it was, the long way serves.
+    It is aiohttp's own reader: between it and ``aiter_raw`` stand three generators, which each token would
+    pass. Where the SDK's transport is not what it was, the long way serves.
     """
     below = getattr(getattr(response.stream, "_stream", None), "_aiohttp_response", None)
-    return response.aiter_raw() if below is None else aiter(below.content.iter_any())
+    if below is not None:
+        read: Read = below.content.readany
+        return read
+    pieces = response.aiter_raw()
+    return lambda: anext(pieces, b"")
 
 
-async def shut(response: httpx2.Response, pieces: AsyncIterator[bytes]) -> None:
-    """Close the connection, then let the iterators over its body run into their end.
+async def shut(response: httpx2.Response, read: Read) -> None:
+    """Close the connection, then let what reads its body run into its end.
 
     Iterators that are merely dropped would be closed later, each by a task of its own.
     """
     await response.aclose()
     with suppress(Exception):
-        async for _ in pieces:
+        while await read():
             pass
 
 
@@ -117,7 +123,7 @@ async def read_capped(response: httpx2.Response) -> bytes:
     except httpx2.HTTPError:
         pass  # what came before the cut is still worth telling
     finally:
-        await shut(response, pieces)
+        await shut(response, lambda: anext(pieces, b""))
     return bytes(body[:_ERROR_CAP])
 
 

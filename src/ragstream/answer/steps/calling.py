@@ -37,6 +37,10 @@ async def call_provider(turn: Turn, kit: AnswerKit) -> AsyncGenerator[StreamEven
     try:
         async with aclosing(kit.llm.attempt(provider, turn.request(offer.model))) as events:
             async for event in events:
+                if speaker.passes(event):
+                    delivered = True
+                    yield event
+                    continue
                 speaker.take(event)
                 while turn.unsaid:
                     said = turn.unsaid.popleft()
