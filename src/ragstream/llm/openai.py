@@ -113,16 +113,10 @@ class OpenAIProvider:
         Raises:
             ConfigError: no model is set; the message lists what the server offers.
         """
-        body = chat_body(
-            request,
-            provider=self.name,
-            model=request.model or self.model or await self._choose(),
-            takes=self._takes,
-            max_tokens_name=self._max_tokens,
-        )
+        model = request.model or self.model or await self._choose()
         stream = ChatStream(self.name, self._key)
         clock = asyncio.get_running_loop().time
-        async with self._answer(body, streamed=request.stream) as read:
+        async with self._answer(self._body(request, model), streamed=request.stream) as read:
             while not (stream.finished or stream.done):
                 try:
                     piece = await read()
@@ -167,12 +161,24 @@ class OpenAIProvider:
             response = await self._send(body, streamed=streamed)
         except UnicodeEncodeError:  # half a character, as cutting UTF-16 or a strange file name leaves it
             response = await self._send(without_surrogates(body), streamed=streamed)
-        read = reader_of(response)
+        stream = response.stream
+        assert isinstance(stream, httpx2.AsyncByteStream)  # noqa: S101 - its client is an asynchronous one
+        read = reader_of(stream)
         try:
             self._check(response)
+            del response, body  # with the prompt, which may be long, as the answer may take long
             yield read
         finally:
-            await shut(response, read)
+            await shut(stream, read)
+
+    def _body(self, request: ChatRequest, model: str) -> dict[str, Any]:
+        return chat_body(
+            request,
+            provider=self.name,
+            model=model,
+            takes=self._takes,
+            max_tokens_name=self._max_tokens,
+        )
 
     async def _send(self, body: dict[str, Any], *, streamed: bool) -> httpx2.Response:
         how: dict[str, Any] = {"stream": streamed}

@@ -86,21 +86,21 @@ class Pool:
             await self.http.aclose()
 
 
-def reader_of(response: httpx2.Response) -> Read:
+def reader_of(stream: httpx2.AsyncByteStream) -> Read:
     """Return what gives the next piece of the body as it comes, and nothing at its end.
 
     It is aiohttp's own reader: between it and ``aiter_raw`` stand three generators, which each token would
     pass. Where the SDK's transport is not what it was, the long way serves.
     """
-    below = getattr(getattr(response.stream, "_stream", None), "_aiohttp_response", None)
+    below = getattr(getattr(stream, "_stream", None), "_aiohttp_response", None)
     if below is not None:
         read: Read = below.content.readany
         return read
-    pieces = response.aiter_raw()
+    pieces = aiter(stream)
     return lambda: anext(pieces, b"")
 
 
-async def shut(response: httpx2.Response, read: Read) -> None:
+async def shut(response: httpx2.Response | httpx2.AsyncByteStream, read: Read) -> None:
     """Close the connection, then let what reads its body run into its end.
 
     Iterators that are merely dropped would be closed later, each by a task of its own.
