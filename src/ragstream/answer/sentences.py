@@ -39,6 +39,7 @@ _BREAK = re.compile(
     r"(?:(?<=[.!?\u2026])|(?<=[.!?\u2026][\"'\u201d\u2019\u00bb)\]]))\s+(?![a-z\u00df-\u00f6\u00f8-\u00ff\u0430-\u044f])"
     r"|(?<=[\u3002\uff01\uff1f])(?![\u201d\u2019\u300d\u300f\uff09])"
 )
+_STOP = re.compile(r"[.!?\u2026\u3002\uff01\uff1f]")  # where it may break
 _ABBREVIATED = re.compile(
     r"(?:\b(?:e\.g|i\.e|etc|vs|cf|approx|Dr|Mr|Mrs|Ms|Prof|St|No|Nr|Fig|z\.\s?B|d\.\s?h|bzw|ca)|\b[A-Z])\.$"
 )
@@ -127,13 +128,14 @@ def _split(run: list[_Block]) -> Iterator[Sentence]:
         if block.kind == "code":
             continue
         parts: list[str] = []
-        for part in [block.text] if block.kind == "row" else _BREAK.split(block.text):
+        text = block.text
+        for part in [text] if block.kind == "row" or not _STOP.search(text) else _BREAK.split(text):
             if parts and _ABBREVIATED.search(parts[-1][-8:]):
                 parts[-1] += f" {part}"
             else:
                 parts.append(part)
         for part in parts:
-            if any(character.isalnum() for character in part):
+            if part[:1].isalnum() or any(character.isalnum() for character in part):
                 yield Sentence(part.strip(), block.heading, block.number)
 
 
@@ -205,6 +207,8 @@ class _Reader:
 
 def _clean(text: str) -> str:
     """Return ``text`` without its mark-up; what stands between backticks is left alone."""
+    if "`" not in text:
+        return _without_noise(text).strip()
     pieces: list[str] = []
     at = 0
     text = _CODE_LINK.sub(r"\1", text)
