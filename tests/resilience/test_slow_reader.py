@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.trial import Trial
 
 from ragstream.delivery.settings import DeliverySettings
 from ragstream.llm import ScriptedProvider
@@ -58,7 +59,10 @@ def evictions(server: Any) -> float:
     return value
 
 
-async def test_evicted_at_the_write_deadline(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.trial("T13", "readers that never read, and come back")
+async def test_evicted_at_the_write_deadline(
+    serve: Serve, caplog: pytest.LogCaptureFixture, trial: Trial
+) -> None:
     caplog.set_level(logging.WARNING)
     gate = asyncio.Event()
 
@@ -87,6 +91,8 @@ async def test_evicted_at_the_write_deadline(serve: Serve, caplog: pytest.LogCap
         assert [block.split(b"data: ")[1] for block in again] == [
             block.split(b"data: ")[1] for block in blocks[-len(again) :]
         ]
+        trial.case(said(again), said(blocks)[-len(said(again)) :])
+        trial.cases += len(stuck)
         for line in (reader, returned):
             await line.aclose()
     told = [record.getMessage() for record in caplog.records if record.name.startswith("uvicorn")]

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tests.trial import Trial
 
 from ragstream.errors import IllegalEvent, LeaseLost, NotFound, StoreError
 from ragstream.events import EventType, StreamEvent, TextDelta
@@ -207,16 +208,22 @@ async def _live_through(make: Make, folder: Path, seed: int) -> None:
             raise
 
 
+@pytest.mark.trial("T31", "random histories of a log: its writers, readers, heirs, restarts")
 @pytest.mark.parametrize("backend", BACKENDS)
-async def test_readers_see_pieces_of_what_was_said(tmp_path: Path, backend: str) -> None:
+async def test_readers_see_pieces_of_what_was_said(tmp_path: Path, trial: Trial, backend: str) -> None:
     first = random.randrange(2**32)
     for seed in range(first, first + 15):
         await _live_through(BACKENDS[backend], tmp_path / str(seed), seed)
+        trial.cases += 1
 
 
 @pytest.mark.nightly
+@pytest.mark.trial("T31", "random histories of a log: its writers, readers, heirs, restarts")
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.timeout(1800)
-async def test_readers_see_pieces_of_what_was_said_a_thousand_times(tmp_path: Path, backend: str) -> None:
+async def test_readers_see_pieces_of_what_was_said_a_thousand_times(
+    tmp_path: Path, trial: Trial, backend: str
+) -> None:
     for seed in range(1000):
         await _live_through(BACKENDS[backend], tmp_path / str(seed), seed)
+        trial.cases += 1
