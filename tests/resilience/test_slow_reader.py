@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.trial import Trial
+from tests.trial import Trial, said
 
 from ragstream.delivery.settings import DeliverySettings
 from ragstream.llm import ScriptedProvider
@@ -38,15 +38,15 @@ async def stuck_reader(port: int, stream_id: str) -> socket.socket:
 
 async def rest_of(connection: socket.socket) -> bytes:
     """Read what is left until the peer is gone."""
-    loop, said = asyncio.get_running_loop(), b""
+    loop, came = asyncio.get_running_loop(), b""
     try:
         while piece := await loop.sock_recv(connection, 1 << 16):
-            said += piece
+            came += piece
     except ConnectionResetError:
         pass
     finally:
         connection.close()
-    return said
+    return came
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -82,9 +82,9 @@ async def test_evicted_at_the_write_deadline(
         assert sum(b"text_delta" in block for block in blocks) == WORDS
         await until(lambda: evictions(server) == 3)
         for connection in stuck:
-            said = await rest_of(connection)  # comes to an end: the connection was cut
-            assert b"event: done" not in said
-            assert not said.endswith(b"0\r\n\r\n"), "a cut is no proper end"
+            left = await rest_of(connection)  # comes to an end: the connection was cut
+            assert b"event: done" not in left
+            assert not left.endswith(b"0\r\n\r\n"), "a cut is no proper end"
         returned = await server.follow(stream_id, after=WORDS // 2)
         again = [block async for block in returned.events()]
         assert json.loads(again[0].split(b"data: ")[1])["type"] == "text_delta"
@@ -122,9 +122,9 @@ async def test_many_beside_others(serve: Serve) -> None:
         await until(lambda: evictions(server) == stuck_count)
         await until(lambda: readers.of(stream_id) == 0)
         for connection in stuck:
-            said = await rest_of(connection)
-            assert not said.endswith(b"0\r\n\r\n"), "a cut is no proper end"
-            assert len(said) < 1 << 20, "no more is kept for it than buffers hold"
+            left = await rest_of(connection)
+            assert not left.endswith(b"0\r\n\r\n"), "a cut is no proper end"
+            assert len(left) < 1 << 20, "no more is kept for it than buffers hold"
 
 
 @pytest.mark.nightly

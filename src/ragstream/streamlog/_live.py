@@ -102,7 +102,13 @@ class LiveStream:
         self.unacknowledged += length
 
     def acknowledge(self, record: Record) -> None:
-        """Show a record, and all before it, to readers."""
+        """Show a record, and all before it, to readers.
+
+        A record that is not here any more is left out: its log was disowned while it was on its way, so that
+        it comes back from the store, or has come already.
+        """
+        if not self.acked < record.seq <= self.base + len(self._records):
+            return
         self.acked = record.seq
         self.unacknowledged -= len(record.data)
         if self._kept > self._keep:

@@ -36,6 +36,26 @@ def test_what_is_not_acknowledged_is_never_left_to_the_store() -> None:
     assert stream.base <= 3
 
 
+def test_what_is_acknowledged_after_the_log_was_disowned_leaves_no_hole() -> None:
+    """The append was stored, and somebody adopted the log; its reply comes after the news of that."""
+    first, second = Record(1, "message_start", b"{}"), Record(2, "interrupted", b"{}")
+    for is_mirrored in (False, True):
+        stream = LiveStream("s", "ann")
+        stream.push(first)
+        stream.disown()
+        for record in (first, second) if is_mirrored else ():
+            stream.push(record)
+            stream.acknowledge(record)
+        stream.acknowledge(first)
+        if not is_mirrored:
+            assert (stream.acked, stream.tail(0)) == (0, ()), "it comes from the store"
+            for record in (first, second):
+                stream.push(record)
+                stream.acknowledge(record)
+        assert (stream.acked, stream.ended) == (2, "interrupted")
+        assert stream.tail(0) == (first, second)
+
+
 def test_a_page_is_bounded_and_never_empty() -> None:
     small, large = Record(1, "text_delta", b"x" * 100_000), Record(2, "text_delta", b"x" * 1_000_000)
     assert page([large, small]) == (large,)
