@@ -64,7 +64,7 @@ class Line:
     async def events(self) -> AsyncIterator[bytes]:
         """Yield each block of the stream, whole, without comments; stop where the response ends."""
         while (block := await self._block()) is not None:
-            if not block.startswith(b":"):
+            if block := re.sub(rb"\A(:.*\n)+\n?", b"", block):  # a comment is no block of its own
                 yield block
 
     async def body(self) -> bytes:

@@ -153,7 +153,7 @@ async def blocks_of(reply: httpx.Response) -> AsyncIterator[bytes]:
         buffer += data
         while b"\n\n" in buffer:
             block, _, buffer = buffer.partition(b"\n\n")
-            if not block.startswith(b":"):
+            if block := re.sub(rb"\A(:.*(\n|\Z))+", b"", block):  # a comment is no block of its own
                 yield block + b"\n\n"
 
 
