@@ -36,6 +36,16 @@ class Connection(_HTTPProtocol):
         self.app_state = {**self.app_state, "abort": transport.abort}
         self._head_timer = self.loop.call_later(_HEAD_SECONDS, transport.close)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being answered, or its head awaited: the first one, or the rest of another."""
+        return self._head_timer is not None or not getattr(self.cycle, "response_complete", True)
+
+    def answer_once_more(self) -> None:
+        """Close once the response that is under way has ended."""
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
+
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.transport.is_closing():

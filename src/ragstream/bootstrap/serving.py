@@ -18,6 +18,7 @@ __all__ = ["Server", "address_of", "listen", "loop_factory"]
 
 _SEND_BUFFER = 128 * 1024  # bytes: a reader that never reads must not park megabytes in the kernel
 _BACKLOG = 2048
+_CLOSE = (b"connection", b"close")
 
 
 class Server(uvicorn.Server):
@@ -43,19 +44,35 @@ class Server(uvicorn.Server):
         yield
 
     def stop_accepting(self) -> None:
-        """Take no new connections; others that have the socket do."""
+        """Leave new connections to others that have the socket; give those that are open one more response.
+
+        Its head says so: a client shall not send a request over a connection that is about to be closed.
+        """
         for server in self.servers:
             server.close()
+        self.config.encoded_headers.append(_CLOSE)
+        self.server_state.default_headers = [*self.server_state.default_headers, _CLOSE]
+        for connection in self._connections:
+            connection.answer_once_more()
 
     @property
-    def is_awaiting_requests(self) -> bool:
-        """Whether a connection was made over which no request has come yet."""
-        return any(getattr(connection, "cycle", 0) is None for connection in self.server_state.connections)
+    def is_busy(self) -> bool:
+        """Whether a request is being answered, or awaited: none has come yet, or only a part of it."""
+        return any(connection.is_busy for connection in self._connections)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a client may send a request over an open connection."""
+        return bool(self.server_state.connections)
 
     def close_idle(self) -> None:
         """Close connections without a request, and the others once their response has ended."""
         for connection in list(self.server_state.connections):
             connection.shutdown()
+
+    @property
+    def _connections(self) -> list[Connection]:
+        return [one for one in self.server_state.connections if isinstance(one, Connection)]
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -4,6 +4,10 @@ It goes in one of two ways. *Drain*: the whole server ends, so new questions get
 here, before their readers. *Roll*: this worker alone is replaced, so it accepts nothing more, its readers are
 sent to its siblings, and its answers go on until they have ended or the drain time has. SIGTERM to one worker
 means roll; a parent that is gone means drain.
+
+A worker that rolls closes no connection over which a request may be on its way, for its client would read an
+error and could not know whether its question was taken. So a connection that has brought no request yet keeps
+its time for one, what comes is answered with ``Connection: close``, and nothing is refused.
 """
 
 from __future__ import annotations
@@ -26,8 +30,8 @@ from ragstream.telemetry import configure_logging, start_tracing
 __all__ = ["READY", "Order", "run"]
 
 READY = b"ready"
-_LAST_CALL = 0.5  # seconds in which requests may still come over connections that are open
-_FIRST_CALL = 5.0  # seconds more for the first request of a connection, which its client will not repeat
+_LAST_CALL = 5.0  # seconds in which a request may still come over a connection that has been idle
+_LOOK = 0.1  # seconds between two looks at what a worker that goes still has to do
 
 
 class Order(Enum):
@@ -77,23 +81,25 @@ class _Worker:
         self._pipe.send_bytes(READY)
         await asyncio.wait({serving, told}, return_when=asyncio.FIRST_COMPLETED)
         if self._told.is_set():
-            if self._rolling:
-                await self._send_readers_away()
-            await race(self._service.drain(self._drain), self._in_a_hurry())
+            leaving = self._roll() if self._rolling else self._service.drain(self._drain)
+            await race(leaving, self._in_a_hurry())
+            self._server.close_idle()
             await self._service.drain(0)
             self._server.should_exit = True
         told.cancel()
         await serving
 
-    async def _send_readers_away(self) -> None:
+    async def _roll(self) -> None:
+        """Send the readers to the siblings, and answer what still comes over the connections that we took."""
         self._server.stop_accepting()
-        await asyncio.sleep(_LAST_CALL)
         self._service.move_readers()
-        for _ in range(round(_FIRST_CALL / 0.1)):
-            if not self._server.is_awaiting_requests:
-                break
-            await asyncio.sleep(0.1)
-        self._server.close_idle()
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        while clock() - began < self._drain:
+            await asyncio.sleep(_LOOK)
+            waits = self._server.is_connected and clock() - began < _LAST_CALL
+            if not (waits or self._server.is_busy or self._service.supervisor.live):
+                return
 
     def _listen(self) -> None:
         try:
