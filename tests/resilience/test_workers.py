@@ -405,7 +405,7 @@ async def _roll(server: Server, workers: int) -> None:
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     ("workers", "streams", "wish"),
-    [(2, 20, "60 words, 50 ms"), pytest.param(4, 500, "30 words, 200 ms", marks=pytest.mark.nightly)],
+    [(2, 20, "60 words, 50 ms"), pytest.param(4, 500, "40 words, 500 ms", marks=pytest.mark.nightly)],
 )
 async def test_a_rolling_restart_shows_nobody_an_error(
     own_server: Callable[..., Server], trial: Trial, workers: int, streams: int, wish: str
@@ -420,7 +420,7 @@ async def test_a_rolling_restart_shows_nobody_an_error(
         await rolling
         for answer in answers:
             trial.case(answer.events, said((await whole(client, answer.stream_id)).blocks))
-    assert {answer.events[-1].type for answer in answers} == {"message_complete"}
+    assert [answer.events[-1] for answer in answers if answer.events[-1].type != "message_complete"] == []
     assert any(answer.comings > 1 for answer in answers)
     server.process.terminate()
     assert server.process.wait(DEADLINE) == 0, server.said
