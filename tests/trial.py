@@ -1,9 +1,9 @@
 """The trial: what tests count while they break things, in one table at the end of the run.
 
 A test that tries a fault is marked ``trial("T01", "a reader drops after every event")`` and takes the fixture
-``trial``, which compares what a reader has read with the log, counts, and fails at the first difference. Its
-numbers and what must hold are those of docs/explanation/reliability.md, where ``--trial-table`` writes the
-table between two comments.
+``trial``, which compares what a reader has read with the log, counts, and fails at the first difference.
+``-k T01`` chooses by number. ``--trial-table=FILE`` writes the table into a page, between two comments:
+docs/explanation/reliability.md keeps it.
 """
 
 from __future__ import annotations

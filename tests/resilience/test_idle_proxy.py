@@ -21,13 +21,13 @@ Serve = Callable[..., AbstractAsyncContextManager[Any]]
 
 
 @pytest.mark.nightly
-@pytest.mark.trial("T17", "a proxy that cuts what is idle for 15 s, and an answer that is silent for 35")
+@pytest.mark.trial("T17", "a proxy that cuts what is idle for 15 s, and an answer that is silent for 18")
 async def test_heartbeats_keep_the_line(serve: Serve, trial: Trial) -> None:
     async def back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await asyncio.wait_for(reader.read(1 << 16), IDLE):
             writer.write(data)
 
-    provider = ScriptedProvider(["Hel", 35.0, "lo"])
+    provider = ScriptedProvider(["Hel", 18.0, "lo"])
     async with (
         serve(provider, delivery=DeliverySettings(head_hold=0.0)) as server,
         proxy(server.port, back) as port,
