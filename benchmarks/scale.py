@@ -22,7 +22,7 @@ _OPTIONS = {  # name: (default, what it is, where it is measured)
     "token-us": (115.0, "CPU µs of a token with its first reader, Redis log", "compare.py"),
     "reader-us": (20.0, "CPU µs of a token for each further reader", "streams.py"),
     "turn-ms": (6.0, "CPU ms of a turn beside its tokens, with retrieval", "compare.py"),
-    "stream-kb": (82.0, "KB of an answer with its first reader", "streams.py"),
+    "stream-kb": (74.0, "KB of an answer with its first reader", "streams.py"),
     "reader-kb": (41.0, "KB of each further reader, its socket's buffers apart", "streams.py"),
     "event-bytes": (90.0, "bytes of a token's event in the log", "streams.py"),
     "wire-bytes": (150.0, "bytes of a token on the wire, its packet apart", "compare.py"),

@@ -24,6 +24,7 @@ from rig.script import TOKENS
 from rig.servers import PEERS, RAGSTREAM, Running, Server
 
 _FEW, _MANY = 100, 1000
+_FURTHER = 4  # readers of each stream
 _EVENT = statistics.mean(len(f'{{"type":"text_delta","text_delta":{{"content":"{t}"}}}}') for t in TOKENS)
 
 
@@ -38,7 +39,7 @@ def _running(server: Server, *, pinned: bool = True) -> Iterator[tuple[Running, 
 
 
 def memory(log: str) -> list[list[str]]:
-    """Return the bytes of one more stream, live and idle."""
+    """Return the bytes of one more stream, live and idle, and of one more reader of an idle stream."""
     rows = []
     for server in (RAGSTREAM[log], PEERS["relay"]):
         for name, rate in (("live, 5 tokens/s", 5.0), ("idle", 0.0)):
@@ -47,14 +48,19 @@ def memory(log: str) -> list[list[str]]:
             in_log = slope[1] if server is RAGSTREAM[log] else 0.0
             rows.append([server.name, name, f"{slope[0] - in_log:.1f}", f"{in_log:.1f}"])
             print(*rows[-1], flush=True)
+    ours = RAGSTREAM[log]
+    more = _held(ours, _FEW, 0.0, followers=_FURTHER)[0] - _held(ours, _FEW, 0.0)[0]
+    rows.append([ours.name, "a further reader, idle", f"{more / (_FEW * _FURTHER) / 1024:.1f}", "0.0"])
+    print(*rows[-1], flush=True)
     return [["", "streams", "KB each, log bytes apart", "KB of events in the log"], *rows]
 
 
-def _held(server: Server, streams: int, rate: float) -> tuple[float, float]:
+def _held(server: Server, streams: int, rate: float, *, followers: int = 0) -> tuple[float, float]:
     """Return the memory with so many streams open, and how much of it are the events of their logs."""
     with _running(server) as (one, upstream, load):
         upstream.script(tokens=1_000_000, rate=rate)
-        load.tell({**server.order(one.port, streams, keep=False), "patience": 60})
+        order = server.order(one.port, streams, keep=False)
+        load.tell({**order, "patience": 60, "followers": followers})
         time.sleep(3)
         told = load.tell({"do": "mark"})
         held = memory_bytes(one.pid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -16,6 +17,7 @@ __all__ = ["fenced", "found", "source_id", "sources_event", "within"]
 
 _EVENT_LIMIT = 16 * 1024  # bytes of the event that names the sources
 _QUOTE_LIMITS = (240, 80, 0)  # characters; the next one where the event would be too large
+_QUOTES_KEPT = 1024  # about a megabyte
 _NAME_LIMIT = 200  # characters of a title or heading
 _FENCE = re.compile(r"<(?=/?\s*passage)", re.IGNORECASE)
 
@@ -85,7 +87,7 @@ def _source(number: int, passage: Passage, limit: int) -> Source:
         uri=passage.uri,
         page=passage.page,
         heading=_shortened(passage.heading, _NAME_LIMIT) if passage.heading else None,
-        quote=_quote(passage, limit),
+        quote=_quote(passage.text[: 2 * limit], limit),
         score=round(passage.score, 4),
         document_id=passage.document_id,
         start=passage.start,
@@ -93,8 +95,8 @@ def _source(number: int, passage: Passage, limit: int) -> Source:
     )
 
 
-def _quote(passage: Passage, limit: int) -> str:
-    beginning = passage.text[: 2 * limit]
+@lru_cache(_QUOTES_KEPT)  # a team's questions find the same passages again
+def _quote(beginning: str, limit: int) -> str:
     readable = " ".join(sentence.text for sentence in sentences(beginning))
     return _shortened(readable or beginning, limit)
 
