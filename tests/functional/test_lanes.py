@@ -232,7 +232,7 @@ async def test_pages_of_named_origins_may_ask(listening: Listening) -> None:
     assert all(name in allowed for name in ("authorization", "idempotency-key", "last-event-id"))
     assert reply.headers["access-control-allow-origin"] == PAGE
     exposed = {name.strip() for name in reply.headers["access-control-expose-headers"].lower().split(",")}
-    assert exposed == {"x-stream-id", "x-session-id", "x-request-id", "retry-after"}
+    assert exposed == {"x-stream-id", "x-session-id", "x-request-id", "retry-after", "x-should-retry"}
 
 
 async def test_pages_of_other_origins_learn_nothing(listening: Listening) -> None:
