@@ -185,6 +185,55 @@ async def test_a_conversation_goes_on(client: openai.AsyncOpenAI, pipeline: Pipe
         await client.responses.create(input="Four?", previous_response_id="resp_" + "0" * 32)
 
 
+async def test_a_conversation_branches_from_an_earlier_response(
+    client: openai.AsyncOpenAI, http: httpx.AsyncClient, pipeline: Pipeline
+) -> None:
+    pipeline.go_on.set()
+
+    async def ask(text: str, after: str | None = None) -> Response:
+        return await client.responses.create(input=text, previous_response_id=after)
+
+    def told() -> list[str]:
+        return [message.text for message in pipeline.requests[-1].messages]
+
+    first = await ask("One?")
+    second = await ask("Two?", first.id)
+    other = await ask("Else?", first.id)
+    assert told() == ["One?", "Well, hello .", "Else?"]
+    assert other.previous_response_id == first.id
+    assert other.conversation
+    assert other.conversation != first.conversation == second.conversation
+    on = await ask("More?", other.id)
+    assert told() == ["One?", "Well, hello .", "Else?", "Well, hello .", "More?"]
+    assert on.conversation == other.conversation
+    assert (await ask("Three?", second.id)).conversation == second.conversation
+    assert told() == ["One?", "Well, hello .", "Two?", "Well, hello .", "Three?"]
+    query = {"session_id": other.conversation.id}
+    history = (await http.get("/api/v1/chatbot/messages", params=query)).json()["messages"]
+    assert [said["content"] for said in history if said["role"] == "user"] == ["One?", "Else?", "More?"]
+    assert history[1]["content"] == "Well, hello [1]."
+    check(await client.responses.retrieve(first.id))
+
+
+async def test_of_two_questions_after_one_response_the_second_branches(
+    client: openai.AsyncOpenAI, pipeline: Pipeline
+) -> None:
+    pipeline.go_on.set()
+    first = await client.responses.create(input="One?")
+    both = await asyncio.gather(
+        *(
+            client.responses.create(input=text, previous_response_id=first.id, background=True)
+            for text in ("Two?", "Else?")
+        )
+    )
+    for one in both:
+        async for _ in await client.responses.retrieve(one.id, stream=True):
+            pass
+    told = [[message.text for message in request.messages] for request in pipeline.requests]
+    assert sorted(told[1:]) == [["One?", "Well, hello .", text] for text in ("Else?", "Two?")]
+    assert both[0].conversation != both[1].conversation
+
+
 async def test_its_output_can_be_sent_back(client: openai.AsyncOpenAI, pipeline: Pipeline) -> None:
     pipeline.go_on.set()
     first = await client.responses.create(input="One?")

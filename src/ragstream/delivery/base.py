@@ -69,7 +69,7 @@ class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
     messages: tuple[Message, ...]
     newest: int = 1
     session_id: str | None = None
-    previous: str | None = None  # the stream of the answer that this one goes on from
+    previous: str | None = None  # the stream of the answer that this one goes on from, the newest or not
     makes_session: bool = False  # a session that is not there yet is begun under this id
     model: str | None = None
     any_model: bool = True  # whether the provider may know models that are not configured

@@ -38,6 +38,7 @@ class Exchange(State):
     principal: Principal | None = None  # validate_request
     asked: Inquiry | Follow | None = None  # validate_request
     session: Session | None = None  # validate_request, where the request names one
+    branches_from: str = ""  # validate_request, where the request goes on from an earlier answer
     refusal: RequestError | None = None  # validate_request
     setup: StreamSetup | None = None  # set_up_stream, find_stream
     run: AnswerRun | None = None  # create_generator

@@ -57,6 +57,11 @@ class Producer:
         """Whose question it answers."""
         return self.run.question.owner
 
+    @property
+    def session_id(self) -> str:
+        """The conversation that it belongs to."""
+        return self.run.question.session_id
+
     def end(self, cause: BaseException) -> None:
         """End the generator for this cause, unless the ending is decided or another cause was first."""
         if self.cause is None and self.run.ending is None:

@@ -63,6 +63,7 @@ class Supervisor:
         self.readers = Readers(log, metrics, self._settings)
         self._producers: dict[str, Producer] = {}
         self._owners: Counter[str] = Counter()  # answers under way
+        self._newest: dict[str, Producer] = {}  # of those under way, by session
         self._tasks: set[asyncio.Task[None]] = set()
         self._left_behind: set[asyncio.Task[None]] = set()  # the loop itself would forget them
         self._draining = False
@@ -121,7 +122,11 @@ class Supervisor:
     def session_of(self, stream_id: str) -> str | None:
         """Return the session of an answer that is under way in this process; None where there is none."""
         producer = self._producers.get(stream_id)
-        return None if producer is None else producer.run.question.session_id
+        return None if producer is None else producer.session_id
+
+    def newest_of(self, session_id: str) -> Producer | None:
+        """Return the newest answer of the session that is under way in this process, stored or not yet."""
+        return self._newest.get(session_id)
 
     def stop(self, stream_id: str, by: str) -> bool:
         """Stop an answer of this process; False where there is none."""
@@ -180,12 +185,15 @@ class Supervisor:
     def _enter(self, producer: Producer) -> None:
         self._producers[producer.stream_id] = producer
         self._owners[producer.owner] += 1
+        self._newest[producer.session_id] = producer
 
     def _leave(self, producer: Producer) -> None:
         if self._producers.pop(producer.stream_id, None) is not None:
             self._owners[producer.owner] -= 1
             if not self._owners[producer.owner]:
                 del self._owners[producer.owner]
+        if self._newest.get(producer.session_id) is producer:
+            del self._newest[producer.session_id]
 
     def _supervise(self, producer: Producer) -> None:
         producer.run.attach(producer.writer)

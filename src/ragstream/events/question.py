@@ -31,11 +31,17 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     owner: str  # the principal's name
     messages: tuple[Message, ...]  # the whole conversation, or its newest message where `continues`
     continues: bool  # the earlier messages come from the store
+    branches_from: str = ""  # the answer after which its new session goes on, with all that was said up to it
     model: str | None = None
     options: Options = Options()
     metadata: dict[str, Any] = {}
     include_steps: bool = False
     created: int  # seconds since the epoch
+
+    @property
+    def recalls(self) -> bool:
+        """Whether the store has earlier messages of the conversation."""
+        return self.continues or bool(self.branches_from)
 
 
 class Passage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -33,6 +33,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     question: tuple[Message, ...]  # the messages that were new with this turn
     created: float
     continues: bool = False  # its session was there before: one that is gone is not made anew; not stored
+    branches_from: str = ""  # the answer after which its new session goes on; not stored
     model: str = ""
     metadata: dict[str, Any] = {}
     status: TurnStatus = "streaming"
@@ -60,8 +61,9 @@ class Turns(Protocol):
     async def open(self, turn: Turn) -> None:
         """Store the question, its answer under way, and the session if it is new.
 
-        A session's first question gives it its name. NotFound: the session is somebody else's, or the turn
-        continues one that is gone.
+        A session's first question gives it its name. A session that branches from an answer begins with the
+        ended turns of that answer's session, up to it, under ids of their own. NotFound: the session is
+        somebody else's, or what the turn continues or branches from is gone.
         """
 
     async def close(self, turn: Turn) -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from ragstream.errors import Conflict, IdempotencyMismatch, NotFound
 from ragstream.storage.base import Session, Turn
+from ragstream.storage.branches import ANSWER_GONE, LONGEST_BRANCH, copied
 from ragstream.storage.naming import name_for, writable_name
 
 __all__ = ["MemoryIdempotency", "MemorySessions", "MemoryTurns"]
@@ -28,8 +29,9 @@ class MemoryTurns:
     async def open(self, turn: Turn) -> None:
         """Store the question, and the session if it is new."""
         if turn.stream_id not in self.rows and turn.stream_id not in self._cleared:
+            earlier = self._branch(turn) if turn.branches_from else {}
             self.sessions.touch(turn)
-            self.rows[turn.stream_id] = turn
+            self.rows |= earlier | {turn.stream_id: turn}
 
     async def close(self, turn: Turn) -> None:
         """Store the answer with its ending, unless it has one or was cleared."""
@@ -60,6 +62,15 @@ class MemoryTurns:
     async def unfinished(self) -> list[Turn]:
         """Return the turns without an ending."""
         return [turn for turn in self.rows.values() if turn.ending is None]
+
+    def _branch(self, turn: Turn) -> dict[str, Turn]:
+        root = self.rows.get(turn.branches_from)
+        if root is None or root.owner != turn.owner:
+            raise NotFound(ANSWER_GONE)
+        of_session = [one for one in self.rows.values() if one.session_id == root.session_id]
+        up_to = of_session[: of_session.index(root) + 1]
+        copies = [copied(one, turn) for one in up_to if one.ending is not None]
+        return {one.stream_id: one for one in copies[-LONGEST_BRANCH:]}
 
 
 class MemorySessions:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, bindparam, case, delete, literal_column, sele
 
 from ragstream.errors import NotFound
 from ragstream.storage.base import Turn
+from ragstream.storage.branches import branch
 from ragstream.storage.database import Database
 from ragstream.storage.naming import name_for
 from ragstream.storage.rows import answer_columns, is_id, turn_columns, turn_from
@@ -84,7 +85,8 @@ class SQLTurns:
         """Store the question, its answer under way, and the session if it is new.
 
         Raises:
-            NotFound: the session is somebody else's, or gone where the turn continues it; nothing is stored.
+            NotFound: the session is somebody else's, or what the turn continues or branches from is gone;
+                nothing is stored.
         """
         await self._database.write(lambda connection: _insert(connection, _OPEN, turn))
 
@@ -92,8 +94,7 @@ class SQLTurns:
         """Store the answer with its ending, unless it has one or was cleared; also if it was never opened.
 
         Raises:
-            NotFound: the turn was never opened and the session is somebody else's, or gone where the turn
-                continues it; nothing is stored.
+            NotFound: the turn was never opened, and could not be opened now; nothing is stored.
         """
 
         def close(connection: Connection) -> None:
@@ -144,6 +145,8 @@ def clear_turns(connection: Connection, session_id: str) -> list[str]:
 def _insert(connection: Connection, statement: PerEngine, turn: Turn) -> None:
     """Insert the turn and, only where the turn was not there, touch its session or make it."""
     engine = connection.dialect.name
+    if turn.branches_from:
+        branch(connection, turn)
     if connection.execute(statement[engine], turn_columns(turn)).rowcount and not _touch(connection, turn):
         raise NotFound("There is no such session.")
 

@@ -206,6 +206,43 @@ class TestTurns:
         await stores.turns.open(again := make_turn())
         assert await stores.turns.history("s1") == [again]
 
+    async def test_a_session_branches_from_an_answer(self, stores: Any, make_turn: Any, ended: Any) -> None:
+        first, under_way, root, later = (make_turn(question=f"{number}?") for number in range(4))
+        for turn in (first, under_way, root, later):
+            await stores.turns.open(turn)
+        for turn in (first, root, later):
+            await stores.turns.close(ended(turn, f"Answer to {turn.question[0].text}"))
+        before = await stores.turns.history("s1")
+        branch = make_turn("s2", question="Else?", branches_from=root.stream_id)
+        await stores.turns.open(branch)
+        await stores.turns.open(branch)
+        await stores.turns.close(ended(branch))
+        found = await stores.turns.history("s2")
+        assert [turn.text for turn in found] == ["Answer to 0?", "Answer to 2?", "Because."]
+        assert found[-1].stream_id == branch.stream_id
+        assert (await stores.sessions.get("s2", "ann")).name == "Else?"
+        assert len({turn.stream_id for turn in (*before, *found)}) == 7
+        assert await stores.turns.history("s1") == before
+        await stores.sessions.delete("s1", "ann")
+        assert await stores.turns.history("s2") == found
+        assert await stores.turns.get(found[0].stream_id) == found[0]
+
+    @pytest.mark.parametrize("call", ["open", "close"])
+    async def test_a_branch_needs_its_answer(
+        self, stores: Any, make_turn: Any, ended: Any, call: str
+    ) -> None:
+        await stores.turns.close(mine := ended(make_turn()))
+        for owner, root in (("bob", mine.stream_id), ("ann", "gone"), ("ann", "\0")):
+            branch = ended(make_turn("s2", owner=owner, branches_from=root))
+            with pytest.raises(NotFound):
+                await getattr(stores.turns, call)(branch)
+        await stores.turns.open(cleared := make_turn("s3"))
+        await stores.turns.clear("s3")
+        with pytest.raises(NotFound):
+            await stores.turns.open(make_turn("s2", branches_from=cleared.stream_id))
+        assert await stores.turns.history("s2") == []
+        assert await stores.sessions.get("s2", "ann") is None
+
     @pytest.mark.parametrize("id_", ["", "\0", "a\ud800", "../x", "é", "x" * 5000])
     async def test_what_is_no_id_is_absent(self, stores: Any, make_turn: Any, id_: str) -> None:
         await stores.turns.open(turn := make_turn())

@@ -24,7 +24,7 @@ async def open_turn(turn: Turn, kit: AnswerKit) -> None:
     """Store the question, and the session with its first question.
 
     Raises:
-        NotFound: the session was deleted since the question was validated.
+        NotFound: what the question goes on from was deleted since the question was validated.
     """
     await kit.turns.open(question_row(turn, kit))
     turn.note(continues=turn.question.continues)
@@ -55,6 +55,7 @@ def question_row(turn: Turn, kit: AnswerKit) -> storage.Turn:
         question=question.messages,
         created=float(question.created),
         continues=question.continues,
+        branches_from=question.branches_from,
         model=question.model or kit.llm.model,
         metadata=question.metadata,
     )

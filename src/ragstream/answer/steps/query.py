@@ -38,7 +38,7 @@ async def extract_query(turn: Turn, kit: AnswerKit) -> None:
     Instructions are the request's own: those of earlier ones are not recalled, and new ones stand first.
     """
     turn.conversation = turn.question.messages
-    if turn.question.continues:
+    if turn.question.recalls:
         rows = await kit.turns.history(turn.question.session_id, limit=kit.settings.history_limit)
         earlier = _recalled(rows, kit.settings.history_budget)
         told = [message for message in turn.question.messages if message.role in _INSTRUCTING]

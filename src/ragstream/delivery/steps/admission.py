@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Literal
 
 from ragstream.blueprint import step
 from ragstream.delivery.base import HOUSE_MODEL, Follow, Inquiry
+from ragstream.delivery.conversation import find_conversation
 from ragstream.delivery.exchange import Exchange
 from ragstream.delivery.fault import fault_of_error
 from ragstream.delivery.kit import DeliveryKit
 from ragstream.errors import (
     BodyTooLarge,
-    Conflict,
     InvalidField,
     ModelNotFound,
-    NotFound,
     ProgrammingError,
     ReaderLeft,
     RequestError,
@@ -24,7 +22,6 @@ from ragstream.errors import (
     UnsupportedMediaType,
 )
 from ragstream.identity.base import Credentials
-from ragstream.storage.base import Session
 
 __all__ = ["reject_request", "stream_check", "submit_query", "valid_check", "validate_request"]
 
@@ -45,7 +42,8 @@ async def validate_request(exchange: Exchange, kit: DeliveryKit) -> None:
         if isinstance(exchange.asked, Inquiry):
             _check_model(exchange.asked, kit)
             _check_options(exchange.asked, kit)
-            exchange.session = await _find_session(exchange.asked, exchange.principal.name, kit)
+            found = await find_conversation(exchange.asked, exchange.principal.name, kit)
+            exchange.session, exchange.branches_from = found.session, found.branches_from
     except RequestError as refusal:
         exchange.refusal = refusal
     exchange.note(authenticated=exchange.principal is not None, valid=exchange.refusal is None)
@@ -126,35 +124,3 @@ def _check_options(asked: Inquiry, kit: DeliveryKit) -> None:
         if name not in kit.answerer.options:
             known = ", ".join(["temperature", "max_tokens", "seed", "stop", *sorted(kit.answerer.options)])
             raise InvalidField(f"Unknown option {name[:64]!r}; known: {known}.", path=f"options.{name[:64]}")
-
-
-async def _find_session(asked: Inquiry, owner: str, kit: DeliveryKit) -> Session | None:
-    if asked.previous is not None:
-        return await _session_of(asked.previous, owner, kit)
-    if asked.session_id is None:
-        return None
-    session = await kit.sessions.get(asked.session_id, owner)
-    if session is None and asked.makes_session:
-        await _make_session(asked.session_id, owner, kit)
-    elif session is None:
-        raise NotFound("There is no such session; leave session_id out to begin one.")
-    return session
-
-
-async def _session_of(stream_id: str, owner: str, kit: DeliveryKit) -> Session:
-    turn = await kit.turns.get(stream_id)
-    session = await kit.sessions.get(turn.session_id, owner) if turn and turn.owner == owner else None
-    if session is None:
-        raise NotFound("There is no such answer to go on from; send the whole conversation instead.")
-    return session
-
-
-async def _make_session(session_id: str, owner: str, kit: DeliveryKit) -> None:
-    """Begin the session under an id that its client chose; its first question names it."""
-    now = time.time()
-    new = Session(id=session_id, owner=owner, name="", created=now, updated=now)
-    try:
-        await kit.sessions.create(new)
-    except Conflict:
-        if await kit.sessions.get(session_id, owner) is None:  # somebody else's
-            raise NotFound("There is no such session; choose another id.") from None
