@@ -64,8 +64,17 @@ def source_id(number: int) -> str:
     return f"s{number}"
 
 
-def sources_event(passages: Sequence[Passage]) -> StreamEvent:
-    """Return the event that names as many of the passages as it can hold, with quotes as long as it can."""
+def sources_event(passages: Sequence[Passage], queries: Sequence[str] = ()) -> StreamEvent:
+    """Return the event that names as many of the passages as it can hold, with quotes as long as it can.
+
+    What they were searched for is said where there is room left: it never costs a passage.
+    """
+    event = _sources_event(passages)
+    told = msgspec.structs.replace(event, queries=tuple(queries) or None)
+    return told if len(encode(told)) <= _EVENT_LIMIT else event
+
+
+def _sources_event(passages: Sequence[Passage]) -> StreamEvent:
     for count in range(len(passages), 0, -1):
         for limit in _QUOTE_LIMITS:
             sources = [_source(number, passage, limit) for number, passage in enumerate(passages[:count], 1)]

@@ -37,7 +37,9 @@ class _Search:
         """
         if self._left <= 0:
             return "There is no room for more passages: answer from those that you have."
-        passages = await found(" ".join(query.split()), self._kit)
+        query = " ".join(query.split())
+        self._turn.searched.append(query)
+        passages = await found(query, self._kit)
         numbers = {passage.text: number for number, passage in enumerate(self._turn.context, 1)}
         known = sorted(numbers[passage.text] for passage in passages if passage.text in numbers)
         fresh = self._added([passage for passage in passages if passage.text not in numbers])

@@ -47,6 +47,7 @@ class Turn(State):
     conversation: tuple[Message, ...] = ()  # what was said before, and the question
     query: str = ""  # the question, in the reader's words
     search: str = ""  # the question as it is searched for, standing on its own
+    searched: list[str] = field(default_factory=list)  # whatever was searched for
     passages: tuple[Passage, ...] = ()  # what was found
     context: list[Passage] = field(default_factory=list)  # what of it the model sees, as [1], [2], ...
     citations: CitationWriter | None = None  # None: the provider's own markers stay as they are

@@ -200,6 +200,7 @@ class StreamEvent(
     message_start: MessageStart | None = None
     step: StepInfo | None = None
     sources: tuple[Source, ...] | None = None
+    queries: tuple[str, ...] | None = None  # what the sources were searched for, where that is known
     reasoning_delta: ReasoningDelta | None = None
     text_delta: TextDelta | None = None
     citation: Citation | None = None

@@ -22,6 +22,7 @@ async def test_a_stored_conversation_goes_on(make_rig: MakeRig) -> None:
     await rig.ask("And why?", continues=True)
     assert said(rig) == [("user", "Which fact?"), ("assistant", "It is ."), ("user", "And why?")]
     assert rig.shelf.queries == ["Which fact?", "And why? fact"]
+    assert rig.writer.events[1].queries == ("And why? fact",)
 
 
 async def test_a_question_without_an_answer_is_not_recalled(make_rig: MakeRig) -> None:

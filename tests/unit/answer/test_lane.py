@@ -253,6 +253,21 @@ async def test_quotes_give_way_before_sources_do(make_rig: MakeRig, make_passage
     assert {len(source.quote) for source in events[1].sources} <= set(range(70, 82))
 
 
+async def test_what_was_searched_for_never_costs_a_source(
+    make_rig: MakeRig, make_passage: Callable[..., Any]
+) -> None:
+    rig = make_rig(["Yes [1]."], retrieval_limit=60, context_budget=100_000)
+    first = (await rig.ask("Which?"))[1]
+    assert first.queries == ("Which?",)
+    rig.shelf.passages = tuple(
+        make_passage(number, "word " * number, title="T" * 180) for number in range(60)
+    )
+    short, long = (await rig.ask("Which?"))[1], (await rig.ask("\N{OCTOPUS}" * 1000))[1]
+    assert long.sources == short.sources
+    assert long.queries is None
+    assert len(encode(long)) <= 16 * 1024
+
+
 async def test_quotes_are_short_and_readable(make_rig: MakeRig, make_passage: Callable[..., Any]) -> None:
     rig = make_rig(["Yes."])
     rig.shelf.passages = (make_passage(1, "# Title\n\nA **bold** claim.\n\n" + "More words. " * 90),)

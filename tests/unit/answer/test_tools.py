@@ -64,6 +64,7 @@ async def test_what_the_model_searches_for_becomes_further_sources(searching: Ma
     ]
     first, second = (event.sources for event in rig.writer.events if event.sources)
     assert second[:3] == first
+    assert [event.queries for event in rig.writer.events if event.sources] == [("Which?",), ("logs",)]
     assert rig.row().sources == second
     assert [one.id for one in rig.provider.requests[-1].passages] == ["p1", "p2", "p3", "p4"]
     assert rig.writer.events[-1].usage.completion_tokens == 2

@@ -17,6 +17,7 @@ __all__ = ["build_context", "retrieve"]
 @step("Retrieve")
 async def retrieve(turn: Turn, kit: AnswerKit) -> None:
     """Search for the query."""
+    turn.searched.append(turn.search)
     turn.passages = await found(turn.search, kit)
     turn.note(passages=len(turn.passages))
 
@@ -27,7 +28,7 @@ async def build_context(turn: Turn, kit: AnswerKit) -> AsyncGenerator[StreamEven
     if kit.retriever is None:
         return
     chosen = within(turn.passages, kit.settings.context_budget)
-    event = sources_event(chosen)
+    event = sources_event(chosen, turn.searched)
     sources = event.sources or ()
     turn.context.extend(chosen[: len(sources)])
     turn.citations = CitationWriter([source.id for source in sources])

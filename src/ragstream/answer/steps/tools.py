@@ -26,12 +26,12 @@ async def execute_tools(turn: Turn, kit: AnswerKit) -> AsyncGenerator[StreamEven
     """Execute the calls side by side, and say what they gave back and which sources they found."""
     assert turn.route is not None  # noqa: S101 - SelectProvider has set it
     assert turn.toolbox is not None  # noqa: S101 - without it no call is the lane's
-    sources = len(turn.context)
+    sources, searched = len(turn.context), len(turn.searched)
     results = await turn.toolbox.run(turn.calls)
     for result in results:
         yield StreamEvent(type=EventType.TOOL_RESULT, tool_result=result)
     if len(turn.context) > sources:
-        yield sources_event(turn.context)
+        yield sources_event(turn.context, turn.searched[searched:])
     turn.end_round(results)
     turn.route = quoted(turn, kit, turn.route.first.provider, kit.llm.providers)
     failed = sum(result.is_error for result in results)

@@ -93,7 +93,7 @@ class GrowingResponse:
             case StreamEvent(message_start=MessageStart() as start):
                 yield from self._begin(start)
             case StreamEvent(type=EventType.SOURCES):
-                yield from self._search(event.sources or ())
+                yield from self._search(event.sources or (), event.queries or ())
             case StreamEvent(tool_result=ToolResult() as result):
                 if call := self._calls.take(event):
                     yield from self._executed(call, result)
@@ -166,11 +166,11 @@ class GrowingResponse:
         item.fields |= fields
         yield {"type": "response.output_item.done", "output_index": item.index, "item": item.told()}
 
-    def _search(self, sources: Sequence[Source]) -> Iterator[Said]:
+    def _search(self, sources: Sequence[Source], queries: Sequence[str]) -> Iterator[Said]:
         """Tell of a search; what was found before is not told again."""
         fresh = [source for source in sources if source.id not in self._sources]
         self._sources |= {source.id: source for source in fresh}
-        yield from self._add("file_search_call", "fs", queries=[], results=None)
+        yield from self._add("file_search_call", "fs", queries=list(queries), results=None)
         item = self._items[-1]
         for state in ("in_progress", "searching", "completed"):
             yield {"type": f"response.file_search_call.{state}", **item.place}

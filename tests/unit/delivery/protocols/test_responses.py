@@ -118,6 +118,16 @@ def test_everything_that_can_be_said() -> None:
     assert states == ["in_progress", "searching", "completed"]
 
 
+def test_a_search_says_what_was_searched_for() -> None:
+    found = msgspec.structs.replace(SOURCES, queries=("red fjords",))
+    stream = events(told(RESPONSES, records(START, found, text("Hi"), complete())))
+    items = [event["item"] for event in stream if "item" in event]
+    assert [item["queries"] for item in items if item["type"] == "file_search_call"] == [["red fjords"]] * 2
+    assert stream[-1]["response"] == whole(RESPONSES, START, found, text("Hi"), complete())
+    (search, _) = whole(RESPONSES, START, SOURCES, text("Hi"), complete())["output"]
+    assert search["queries"] == []
+
+
 def test_a_call_that_is_left_to_the_client() -> None:
     stream = events(told(RESPONSES, records(START, CALL, complete("tool_calls"))))
     (call,) = stream[-1]["response"]["output"]
