@@ -29,6 +29,7 @@ class Pipeline:
 
     def __init__(self) -> None:
         self.go_on = asyncio.Event()
+        self.words, self.failing = "hello.", False
         self.requests: list[ChatRequest] = []
 
     async def answer(self, request: ChatRequest) -> AsyncGenerator[str | StreamEvent, None]:
@@ -38,7 +39,9 @@ class Pipeline:
         yield StreamEvent(type=EventType.SOURCES, sources=(SOURCE,))
         yield "Well, "
         await self.go_on.wait()
-        yield "hello."
+        if self.failing:
+            raise ProviderError("The provider is silent.", code=ErrorCode.UPSTREAM_TIMEOUT)
+        yield self.words
 
     @property
     def told(self) -> list[list[str]]:
@@ -122,11 +125,49 @@ async def test_a_chat_goes_on(http: httpx.AsyncClient, pipeline: Pipeline) -> No
     await http.post(CHAT, json=asked("Two?", *sent))
     assert pipeline.told[0] == ["Zero?", "Zero.", "One?"]
     assert pipeline.told[1] == ["Zero?", "Zero.", "One?", "Well, hello.", "Two?"]
-    again = asked("Two?", *sent, trigger="regenerate-message", messageId="m9")
-    assert (await http.post(CHAT, json=again)).status_code == 200
     sessions = (await http.get("/api/v1/auth/sessions")).json()["sessions"]
     assert [session["id"] for session in sessions] == ["chat-1"]
     assert sessions[0]["name"]
+
+
+async def history(http: httpx.AsyncClient) -> list[str]:
+    reply = await http.get("/api/v1/chatbot/messages", params={"session_id": "chat-1"})
+    return [message["content"] for message in reply.json()["messages"]]
+
+
+async def test_an_answer_that_is_given_anew_replaces_the_old_one(
+    http: httpx.AsyncClient, pipeline: Pipeline
+) -> None:
+    pipeline.go_on.set()
+    await http.post(CHAT, json=asked("One?"))
+    first = chunks((await http.post(CHAT, json=asked("Two?"))).text)
+    again = asked("Two?", ("user", "One?"), ("assistant", "Well, hello."), trigger="regenerate-message")
+    pipeline.failing = True
+    assert '"type":"error"' in (await http.post(CHAT, json=again)).text
+    assert await history(http) == ["One?", "Well, hello.", "Two?", "Well, hello.", "Two?", "Well, "]
+    pipeline.failing, pipeline.words = False, "good day."
+    await http.post(CHAT, json=asked("Three?"))
+    before = ["One?", "Well, hello.", "Two?", "Well, hello."]
+    assert pipeline.told[-1] == [*before, "Three?"], "the old answer stands while no new one is complete"
+    assert (await history(http))[-2:] == ["Three?", "Well, good day."]
+    await http.post(CHAT, json=again | {"messageId": first[0]["messageId"]})
+    for request in (pipeline.told[2], pipeline.told[-1]):
+        assert request == ["One?", "Well, hello.", "Two?"], "the question is told once"
+    assert await history(http) == ["One?", "Well, hello.", "Two?", "Well, good day."]
+    pipeline.words = "good night."
+    await http.post(CHAT, json=again)
+    assert await history(http) == ["One?", "Well, hello.", "Two?", "Well, good night."]
+
+
+async def test_what_was_never_answered_is_given_for_the_first_time(
+    http: httpx.AsyncClient, pipeline: Pipeline
+) -> None:
+    pipeline.go_on.set()
+    await http.post(CHAT, json=asked("One?"))
+    await http.post(CHAT, json=asked("Two?", trigger="regenerate-message", messageId="the client's own"))
+    assert await history(http) == ["One?", "Well, hello.", "Two?", "Well, hello."]
+    await http.post(CHAT, json=asked("Two?", chat="chat-2", trigger="regenerate-message"))
+    assert len(await history(http)) == 4
 
 
 async def test_stopped(http: httpx.AsyncClient) -> None:

@@ -1,5 +1,5 @@
 // Chat with Vercel's AI SDK as useChat does: PACKAGE API [[CALL, CHAT, QUESTION], ...] -> what each chat holds.
-// CALL: "ask"; "resume", on a page that was opened anew; "read", from the address that stands for the question;
+// CALL: "ask"; "again", to have the last of several questions answered anew; "back", the first of them; "resume", on a page that was opened anew; "read", from the address that stands for the question;
 // "stop", by its route, after the first words.
 const [name, api, list] = process.argv.slice(2);
 const { AbstractChat, DefaultChatTransport } = await import(name);
@@ -40,6 +40,14 @@ const calls = {
   async mend(chat, text) {
     await chat.sendMessage({ text });
     await chat.resumeStream();
+  },
+  async again(chat, text) {
+    for (const question of text.split("\n")) await chat.sendMessage({ text: question });
+    await chat.regenerate();
+  },
+  async back(chat, text) {
+    for (const question of text.split("\n")) await chat.sendMessage({ text: question });
+    await chat.regenerate({ messageId: chat.messages[1].id });
   },
   read: (chat) => chat.resumeStream(),
   async stop(chat, text) {

@@ -141,6 +141,12 @@ class House:
         ends = {"message_complete", "failed", "cancelled", "interrupted"}
         return [event.type for event in await self.whole(stream_id) if event.type in ends]
 
+    async def history(self, session_id: str) -> list[tuple[str, str]]:
+        """Return stream and text of each message of a session."""
+        reply = await self.http.get("/api/v1/chatbot/messages", params={"session_id": session_id})
+        messages = reply.raise_for_status().json()["messages"]
+        return [(message["stream_id"], message["content"]) for message in messages]
+
     async def read_by(self, number: int) -> None:
         """Wait until so many readers read."""
         async with asyncio.timeout(SECONDS):

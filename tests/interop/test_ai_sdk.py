@@ -56,6 +56,21 @@ async def test_a_chat_goes_on_where_its_line_was_cut(house: Any, node: Any, pack
     assert _text(mended) == house.TEXT
 
 
+async def test_an_answer_is_given_anew(house: Any, node: Any, package: str) -> None:
+    several = "Tell me.\nFail.\nTell me."
+    calls = [("again", "one", several), ("back", "two", several)]
+    newest, first = await node("ai.mjs", package, house.address + API, calls)
+    for told in (newest, first):
+        assert (told["statuses"], told["status"]) == ([200] * 4, "ready")
+        assert _text(told) == house.TEXT
+    failed = house.TEXT.partition("\N{LINE SEPARATOR}")[0]
+    whole = ["Tell me.", house.TEXT]
+    assert [text for _, text in await house.history("one")] == [*whole, "Fail.", failed, *whole]
+    assert [text for _, text in await house.history("two")] == whole
+    for told, chat in ((newest, "one"), (first, "two")):
+        assert (await house.history(chat))[-1][0] == told["metadata"]["streamId"]
+
+
 async def test_failing_and_stopping_are_told_apart(house: Any, node: Any, package: str) -> None:
     calls = [("ask", "one", "Fail."), ("ask", "two", "Refuse."), ("stop", "three", "Never end.")]
     failed, refused, stopped = await node("ai.mjs", package, house.address + API, calls)

@@ -72,6 +72,7 @@ class LaneAnswerer:
             owner=turn.owner,
             messages=turn.question,
             continues=True,
+            replaces=turn.replaces,
             model=turn.model or None,
             metadata=turn.metadata,
             created=int(turn.created),

@@ -70,6 +70,7 @@ class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
     newest: int = 1
     session_id: str | None = None
     previous: str | None = None  # the stream of the answer that this one goes on from, the newest or not
+    anew: str | None = None  # the id of the answer to give anew; "": the newest, if it answers this question
     makes_session: bool = False  # a session that is not there yet is begun under this id
     model: str | None = None
     any_model: bool = True  # whether the provider may know models that are not configured

@@ -18,6 +18,7 @@ class Conversation(NamedTuple):
 
     session: Session | None = None
     branches_from: str = ""  # an earlier answer, from which a new session goes on
+    replaces: str = ""  # the answer that is to be given anew
 
 
 async def find_conversation(asked: Inquiry, owner: str, kit: DeliveryKit) -> Conversation:
@@ -35,7 +36,18 @@ async def find_conversation(asked: Inquiry, owner: str, kit: DeliveryKit) -> Con
         await _make_session(asked.session_id, owner, kit)
     elif session is None:
         raise NotFound("There is no such session; leave session_id out to begin one.")
-    return Conversation(session)
+    replaces = await _answered(asked, session, kit) if session and asked.anew is not None else ""
+    return Conversation(session, replaces=replaces)
+
+
+async def _answered(asked: Inquiry, session: Session, kit: DeliveryKit) -> str:
+    """Return the stream of the answer to give anew; "" where the session has none."""
+    turns = await kit.turns.history(session.id)
+    for turn in reversed(turns):
+        if turn.message_id == asked.anew:
+            return turn.stream_id
+    newest = turns[-1] if turns else None  # of a question that was refused, say, nothing is stored
+    return newest.stream_id if newest and newest.question[-1:] == asked.messages[-1:] else ""
 
 
 async def _after(stream_id: str, owner: str, kit: DeliveryKit) -> Conversation:

@@ -39,6 +39,7 @@ class Exchange(State):
     asked: Inquiry | Follow | None = None  # validate_request
     session: Session | None = None  # validate_request, where the request names one
     branches_from: str = ""  # validate_request, where the request goes on from an earlier answer
+    replaces: str = ""  # validate_request, where the request wants another version of an answer
     refusal: RequestError | None = None  # validate_request
     setup: StreamSetup | None = None  # set_up_stream, find_stream
     run: AnswerRun | None = None  # create_generator

@@ -32,6 +32,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     messages: tuple[Message, ...]  # the whole conversation, or its newest message where `continues`
     continues: bool  # the earlier messages come from the store
     branches_from: str = ""  # the answer after which its new session goes on, with all that was said up to it
+    replaces: str = ""  # the answer that this one is another version of
     model: str | None = None
     options: Options = Options()
     metadata: dict[str, Any] = {}

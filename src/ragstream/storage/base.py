@@ -34,6 +34,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     created: float
     continues: bool = False  # its session was there before: one that is gone is not made anew; not stored
     branches_from: str = ""  # the answer after which its new session goes on; not stored
+    replaces: str = ""  # the turn that this one is another version of
     model: str = ""
     metadata: dict[str, Any] = {}
     status: TurnStatus = "streaming"
@@ -67,7 +68,11 @@ class Turns(Protocol):
         """
 
     async def close(self, turn: Turn) -> None:
-        """Store the answer with its ending: the turn's commit point. Idempotent; the first ending stays."""
+        """Store the answer with its ending: the turn's commit point. Idempotent; the first ending stays.
+
+        A complete answer takes the place of the turn that it replaces: that one, and what came after it and
+        before this one, is gone. Any other ending leaves all as it was.
+        """
 
     async def get(self, stream_id: str) -> Turn | None: ...
     async def history(self, session_id: str, *, limit: int = 200) -> list[Turn]: ...  # oldest first

@@ -58,7 +58,16 @@ def branch(connection: Connection, turn: Turn) -> None:
 
 def copied(earlier: Turn, turn: Turn) -> Turn:
     """Return the earlier turn as one of the new turn's session."""
-    digest = hashlib.sha256(f"{turn.stream_id} {earlier.stream_id}".encode()).hexdigest()
+    stream_id, message_id = _ids(turn, earlier.stream_id)
     return msgspec.structs.replace(
-        earlier, stream_id=digest[:32], message_id=digest[32:], session_id=turn.session_id
+        earlier,
+        stream_id=stream_id,
+        message_id=message_id,
+        session_id=turn.session_id,
+        replaces=_ids(turn, earlier.replaces)[0] if earlier.replaces else "",
     )
+
+
+def _ids(turn: Turn, stream_id: str) -> tuple[str, str]:
+    digest = hashlib.sha256(f"{turn.stream_id} {stream_id}".encode()).hexdigest()
+    return digest[:32], digest[32:]

@@ -11,6 +11,7 @@ from ragstream.errors import Conflict, IdempotencyMismatch, NotFound
 from ragstream.storage.base import Session, Turn
 from ragstream.storage.branches import ANSWER_GONE, LONGEST_BRANCH, copied
 from ragstream.storage.naming import name_for, writable_name
+from ragstream.storage.replacing import first_version
 
 __all__ = ["MemoryIdempotency", "MemorySessions", "MemoryTurns"]
 
@@ -34,13 +35,15 @@ class MemoryTurns:
             self.rows |= earlier | {turn.stream_id: turn}
 
     async def close(self, turn: Turn) -> None:
-        """Store the answer with its ending, unless it has one or was cleared."""
+        """Store the answer with its ending, unless it has one or was cleared; see ``base.Turns``."""
         await self.open(turn)
         if (row := self.rows.get(turn.stream_id)) and row.ending is None:
             self.rows[turn.stream_id] = msgspec.structs.replace(
                 row,
                 **{name: getattr(turn, name) for name in _ANSWER},
             )
+            if turn.replaces and turn.status == "complete":
+                self._replace(turn)
 
     async def get(self, stream_id: str) -> Turn | None:
         """Return the turn."""
@@ -53,15 +56,23 @@ class MemoryTurns:
 
     async def clear(self, session_id: str) -> list[str]:
         """Delete the session's turns and return their stream ids."""
-        gone = [turn for turn in self.rows.values() if turn.session_id == session_id]
+        return self._clear([turn for turn in self.rows.values() if turn.session_id == session_id])
+
+    async def unfinished(self) -> list[Turn]:
+        """Return the turns without an ending."""
+        return [turn for turn in self.rows.values() if turn.ending is None]
+
+    def _clear(self, gone: list[Turn]) -> list[str]:
         self._cleared |= {turn.stream_id for turn in gone if turn.ending is None}
         for turn in gone:
             del self.rows[turn.stream_id]
         return [turn.stream_id for turn in gone]
 
-    async def unfinished(self) -> list[Turn]:
-        """Return the turns without an ending."""
-        return [turn for turn in self.rows.values() if turn.ending is None]
+    def _replace(self, turn: Turn) -> None:
+        of_session = [one for one in self.rows.values() if one.session_id == turn.session_id]
+        first = first_version(turn.replaces, {one.stream_id: one for one in of_session}.get)
+        if first is not None:
+            self._clear(of_session[of_session.index(first) : of_session.index(self.rows[turn.stream_id])])
 
     def _branch(self, turn: Turn) -> dict[str, Turn]:
         root = self.rows.get(turn.branches_from)

@@ -16,6 +16,7 @@ __all__ = ["answer_columns", "is_id", "session_from", "turn_columns", "turn_from
 class _Asked(msgspec.Struct, frozen=True, omit_defaults=True):
     question: tuple[Message, ...]
     metadata: dict[str, Any] = {}
+    replaces: str = ""
 
 
 class _Answered(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -40,7 +41,7 @@ def turn_columns(turn: Turn) -> dict[str, Any]:
         "session_id": turn.session_id,
         "owner": turn.owner,
         "created": turn.created,
-        "asked": encode(_Asked(turn.question, turn.metadata)).decode(),
+        "asked": encode(_Asked(turn.question, turn.metadata, turn.replaces)).decode(),
         **answer_columns(turn),
     }
 
@@ -64,6 +65,7 @@ def turn_from(row: Row[Any]) -> Turn:
         question=asked.question,
         created=row.created,
         metadata=asked.metadata,
+        replaces=asked.replaces,
         status=row.status,
         **{name: getattr(answered, name) for name in _Answered.__struct_fields__},
     )

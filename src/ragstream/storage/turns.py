@@ -17,6 +17,7 @@ from ragstream.storage.base import Turn
 from ragstream.storage.branches import branch
 from ragstream.storage.database import Database
 from ragstream.storage.naming import name_for
+from ragstream.storage.replacing import first_version
 from ragstream.storage.rows import answer_columns, is_id, turn_columns, turn_from
 from ragstream.storage.schema import CLEARED, PerEngine, per_engine, sessions, turns
 
@@ -65,13 +66,15 @@ _GET = select(turns).where(_the_stream, ~_cleared)
 _HISTORY = select(turns).where(_the_session).order_by(turns.c.n.desc()).limit(bindparam("the_limit"))
 _UNFINISHED = select(turns).where(_under_way).order_by(turns.c.n)
 
+_EVER = 2**62  # beyond the number of any turn
+_the_range = turns.c.n >= bindparam("the_first"), turns.c.n < bindparam("the_end")
 _CLEAR_OPEN = (
     update(turns)
-    .where(_the_session, _under_way)
+    .where(_the_session, *_the_range, _under_way)
     .values(status=CLEARED, session_id="", asked="{}", answered="{}", created=bindparam("the_time"))
     .returning(turns.c.stream_id)
 )
-_CLEAR_ENDED = delete(turns).where(_the_session).returning(turns.c.stream_id)
+_CLEAR_ENDED = delete(turns).where(_the_session, *_the_range).returning(turns.c.stream_id)
 _SWEEP = delete(turns).where(_cleared, turns.c.created < bindparam("the_time"))
 
 
@@ -99,8 +102,9 @@ class SQLTurns:
 
         def close(connection: Connection) -> None:
             columns = {"the_stream": turn.stream_id, **answer_columns(turn)}
-            if connection.execute(_UPDATE, columns).rowcount == 0:
-                _insert(connection, _CLOSE, turn)
+            taken = connection.execute(_UPDATE, columns).rowcount > 0 or _insert(connection, _CLOSE, turn)
+            if taken and turn.replaces and turn.status == "complete":
+                _replace(connection, turn)
 
         await self._database.write(close)
 
@@ -133,22 +137,40 @@ class SQLTurns:
         return [turn_from(row) for row in rows]
 
 
-def clear_turns(connection: Connection, session_id: str) -> list[str]:
-    """Delete a session's turns within a transaction, and return their stream ids."""
-    session, now = {"the_session": session_id}, time.time()
+def clear_turns(connection: Connection, session_id: str, first: int = 0, end: int = _EVER) -> list[str]:
+    """Delete a session's turns, or a range of them, within a transaction; return their stream ids."""
+    session, now = {"the_session": session_id, "the_first": first, "the_end": end}, time.time()
     connection.execute(_SWEEP, {"the_time": now - _LATEST_CLOSE})
     under_way = connection.execute(_CLEAR_OPEN, session | {"the_time": now}).scalars().all()
     ended = connection.execute(_CLEAR_ENDED, session).scalars().all()
     return [*ended, *under_way]
 
 
-def _insert(connection: Connection, statement: PerEngine, turn: Turn) -> None:
-    """Insert the turn and, only where the turn was not there, touch its session or make it."""
+def _insert(connection: Connection, statement: PerEngine, turn: Turn) -> bool:
+    """Insert the turn and, only where that did something, touch its session or make it; return whether."""
     engine = connection.dialect.name
     if turn.branches_from:
         branch(connection, turn)
-    if connection.execute(statement[engine], turn_columns(turn)).rowcount and not _touch(connection, turn):
+    if not connection.execute(statement[engine], turn_columns(turn)).rowcount:
+        return False
+    if not _touch(connection, turn):
         raise NotFound("There is no such session.")
+    return True
+
+
+def _replace(connection: Connection, turn: Turn) -> None:
+    """Delete what a complete turn takes the place of: its earlier versions, and all that came after them."""
+    numbers: dict[str, int] = {}
+
+    def get(stream_id: str) -> Turn | None:
+        row = connection.execute(_GET, {"the_stream": stream_id}).one_or_none()
+        if row is None or row.session_id != turn.session_id:
+            return None
+        numbers[row.stream_id] = row.n
+        return turn_from(row)
+
+    if get(turn.stream_id) and (first := first_version(turn.replaces, get)):
+        clear_turns(connection, turn.session_id, numbers[first.stream_id], numbers[turn.stream_id])
 
 
 def _touch(connection: Connection, turn: Turn) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from ragstream.errors import Conflict, IdempotencyMismatch, NotFound
@@ -112,6 +113,7 @@ class TestTurns:
         image = ImagePart(image_url=ImageURL(url="data:,x"))
         turn = make_turn(
             metadata={"a": [1, {"b": None}]},
+            replaces="another",
             model="m",
             status="failed",
             text="NUL \0, 🎓, a\u2028b, \x85",
@@ -242,6 +244,43 @@ class TestTurns:
             await stores.turns.open(make_turn("s2", branches_from=cleared.stream_id))
         assert await stores.turns.history("s2") == []
         assert await stores.sessions.get("s2", "ann") is None
+
+    async def test_a_complete_answer_takes_the_place_of_its_earlier_versions(
+        self, stores: Any, make_turn: Any, ended: Any
+    ) -> None:
+        first, other, old, left, after = (make_turn(name) for name in ("s1", "s2", "s1", "s1", "s1"))
+        failed = make_turn(replaces=old.stream_id)
+        new = make_turn(replaces=failed.stream_id)
+        for turn in (first, other, old, left, after, failed, new, later := make_turn()):
+            await stores.turns.open(turn)
+        for turn in (first, old, after):
+            await stores.turns.close(ended(turn))
+        gone_wrong = msgspec.structs.replace(ended(failed, "Beca"), status="failed")
+        await stores.turns.close(gone_wrong)
+        stands = [ended(first), ended(old), left, ended(after), gone_wrong, new, later]
+        assert await stores.turns.history("s1") == stands
+        for _ in range(2):
+            await stores.turns.close(ended(new))
+            assert await stores.turns.history("s1") == [ended(first), ended(new), later]
+        await stores.turns.close(ended(left))  # it was under way all the time
+        await stores.turns.open(left)
+        assert await stores.turns.history("s1") == [ended(first), ended(new), later]
+        assert await stores.turns.get(old.stream_id) is None
+        assert await stores.turns.history("s2") == [other]
+
+    async def test_an_ending_that_comes_too_late_replaces_nothing(
+        self, stores: Any, make_turn: Any, ended: Any
+    ) -> None:
+        old = make_turn()
+        new, foreign = make_turn(replaces=old.stream_id), make_turn("s2", replaces=old.stream_id)
+        await stores.turns.close(ended(old))
+        await stores.turns.open(new)
+        cut = msgspec.structs.replace(ended(new, ""), status="interrupted")
+        await stores.turns.close(cut)
+        await stores.turns.close(ended(new))
+        await stores.turns.close(ended(foreign))
+        assert await stores.turns.history("s1") == [ended(old), cut]
+        assert await stores.turns.history("s2") == [ended(foreign)]
 
     @pytest.mark.parametrize("id_", ["", "\0", "a\ud800", "../x", "é", "x" * 5000])
     async def test_what_is_no_id_is_absent(self, stores: Any, make_turn: Any, id_: str) -> None:

@@ -56,6 +56,7 @@ def question_row(turn: Turn, kit: AnswerKit) -> storage.Turn:
         created=float(question.created),
         continues=question.continues,
         branches_from=question.branches_from,
+        replaces=question.replaces,
         model=question.model or kit.llm.model,
         metadata=question.metadata,
     )

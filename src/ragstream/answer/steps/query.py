@@ -17,12 +17,14 @@ from ragstream.events import Message
 from ragstream.llm.base import ChatRequest
 from ragstream.llm.policy import check_budget
 from ragstream.storage import base as storage
+from ragstream.storage.replacing import before, standing
 
 __all__ = ["extract_query", "rewrite_query"]
 
 _LONGEST_QUERY = 1_000  # characters; what comes beyond tells a search nothing
 _LONGEST_REWRITE = 300  # characters; a model that writes more is answering
 _INSTRUCTING = ("system", "developer")
+_LOOKED_BACK = 200  # turns that may have come after the one that is answered again
 _RECENT = 6  # messages that a follow-up may lean on
 _INSTRUCTION = (
     "Rewrite the last question of the conversation as one search query that can be understood without the "
@@ -39,8 +41,7 @@ async def extract_query(turn: Turn, kit: AnswerKit) -> None:
     """
     turn.conversation = turn.question.messages
     if turn.question.recalls:
-        rows = await kit.turns.history(turn.question.session_id, limit=kit.settings.history_limit)
-        earlier = _recalled(rows, kit.settings.history_budget)
+        earlier = _recalled(await _rows(turn, kit), kit.settings.history_budget)
         told = [message for message in turn.question.messages if message.role in _INSTRUCTING]
         turn.conversation = (*told, *earlier, *_said(turn.question.messages))
     turn.query = turn.search = next(reversed(_questions(turn.conversation)), "")[:_LONGEST_QUERY]
@@ -56,6 +57,15 @@ async def rewrite_query(turn: Turn, kit: AnswerKit) -> None:
     rewritten = await _rewritten(turn, kit) if kit.settings.follow_ups == "model" else ""
     turn.search = (rewritten or carried_over(questions))[:_LONGEST_QUERY]
     turn.note(rewritten=turn.search != turn.query)
+
+
+async def _rows(turn: Turn, kit: AnswerKit) -> list[storage.Turn]:
+    """Return the newest earlier turns: of several versions one, of the present question none."""
+    question, limit = turn.question, kit.settings.history_limit
+    looked_back = max(limit, _LOOKED_BACK) if question.replaces else limit
+    rows = await kit.turns.history(question.session_id, limit=looked_back)
+    earlier = standing(before(rows, question.replaces) if question.replaces else rows)
+    return earlier[max(0, len(earlier) - limit) :]
 
 
 def _said(messages: Sequence[Message]) -> list[Message]:

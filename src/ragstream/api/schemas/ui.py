@@ -74,6 +74,7 @@ class UIChatRequest(Lenient):
     id: _ChatId
     messages: list[UIMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
     trigger: Literal["submit-message", "regenerate-message"] = "submit-message"
+    messageId: Annotated[str, Field(max_length=200)] | None = None  # noqa: N815 - the protocol's own name
     model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     metadata: Metadata | None = None
     include_steps: bool = False
@@ -93,6 +94,7 @@ class UIChatRequest(Lenient):
         return Inquiry(
             messages=tuple(message for message in said if message is not None),
             session_id=self.id,
+            anew=(self.messageId or "") if self.trigger == "regenerate-message" else None,
             makes_session=True,
             model=model_named(self.model) if self.model else None,
             any_model=False,

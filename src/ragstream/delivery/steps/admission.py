@@ -43,7 +43,8 @@ async def validate_request(exchange: Exchange, kit: DeliveryKit) -> None:
             _check_model(exchange.asked, kit)
             _check_options(exchange.asked, kit)
             found = await find_conversation(exchange.asked, exchange.principal.name, kit)
-            exchange.session, exchange.branches_from = found.session, found.branches_from
+            exchange.session = found.session
+            exchange.branches_from, exchange.replaces = found.branches_from, found.replaces
     except RequestError as refusal:
         exchange.refusal = refusal
     exchange.note(authenticated=exchange.principal is not None, valid=exchange.refusal is None)

@@ -71,6 +71,7 @@ def _question(exchange: Exchange, kit: DeliveryKit) -> Question:
         messages=_new(asked) if session or exchange.branches_from else asked.messages,
         continues=session is not None,
         branches_from=exchange.branches_from,
+        replaces=exchange.replaces,
         model=asked.model,
         options=_options(asked, kit),
         metadata=asked.metadata,
