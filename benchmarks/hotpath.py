@@ -147,7 +147,9 @@ async def _count(log: str, folder: Path) -> Counts:
         load({"data_dir": folder, "stream_log": log, "openai_base_url": url, "model": "m"}), []
     )
     await service.start()
-    config = uvicorn.Config(service.app, http=Connection, log_config=None, access_log=False, lifespan="on")
+    config = uvicorn.Config(
+        service.app, port=0, http=Connection, log_config=None, access_log=False, lifespan="on"
+    )
     server = uvicorn.Server(config)
     config.load()
     server.lifespan = config.lifespan_class(config)

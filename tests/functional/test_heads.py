@@ -95,3 +95,25 @@ async def test_a_request_that_is_there_may_take_its_time(
     async with listening(Ragstream(slow).app) as client:
         reply = await client.post("/api/v1/chatbot/chat", json=asked)
     assert reply.json()["message"]["content"] == "late"
+
+
+ASKED = b'{"messages": [{"role": "user", "content": "one two"}]}'
+OLD = b"POST /api/v1/chatbot/%b HTTP/1.0\r\nconnection: keep-alive\r\ncontent-type: application/json\r\n"
+
+
+@pytest.mark.parametrize("path", [b"chat/stream", b"chat"])
+async def test_a_client_of_http_1_0_gets_no_chunks(listening: Listening, path: bytes) -> None:
+    async with listening(Ragstream(echo).app) as client:
+        said = await send(client, OLD % path, b"content-length: %d\r\n\r\n" % len(ASKED), ASKED)
+    head, _, body = said.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"transfer-encoding" not in head
+    assert b"connection: close" in head
+    if path == b"chat":
+        assert b"content-length: %d" % len(body) in head
+    else:
+        assert b"content-length" not in head
+        blocks = body.split(b"\n\n")
+        assert all(block.startswith((b"id: ", b"event: done", b": ")) for block in blocks[:-1])
+        assert b'"content":"one two"' in body
+        assert body.endswith(b"event: done\ndata: {}\n\n")

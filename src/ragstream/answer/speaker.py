@@ -38,9 +38,10 @@ class Speaker:
     def passes(self, event: StreamEvent) -> bool:
         """Take text that can be said as it came, at once, as nearly all can; else take nothing."""
         delta = event.text_delta
-        if delta is None or self._gap or self._joint.open or self._turn.unsaid:
+        turn = self._turn
+        if delta is None or self._gap or self._joint.open or turn.unsaid:
             return False
-        text, citations = delta.content, self._turn.citations
+        text, citations = delta.content, turn.citations
         return len(text) <= LARGEST and (citations is None or citations.passes(text))
 
     def take(self, event: StreamEvent) -> None:

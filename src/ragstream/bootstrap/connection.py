@@ -2,15 +2,19 @@
 
 uvicorn only closes connections, and closing waits until the peer has taken what was written: a peer that
 never reads would hold its connection, and up to a buffer of bytes, for ever. And it waits for the head of a
-request without limit, of time or of bytes.
+request without limit, of time or of bytes. Over httptools it sends chunks to clients of HTTP/1.0, too, which
+know none (RFC 9112, 6.1).
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+from starlette.types import Message
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 __all__ = ["Connection"]
@@ -26,7 +30,11 @@ else:
 
 
 class Connection(_HTTPProtocol):
-    """Gives each request ``scope["state"]["abort"]``, and cuts what is still unsent when it has been idle."""
+    """Cuts what is still unsent when it has been idle, and gives each request two things in its state.
+
+    ``abort`` cuts the connection. ``write_now``, over httptools and HTTP/1.1, writes a piece of a body of
+    unknown length past ``send``, unless the client takes nothing at present; it returns whether it did.
+    """
 
     _head_timer: asyncio.TimerHandle | None = None
     _head_size = 0
@@ -35,6 +43,14 @@ class Connection(_HTTPProtocol):
         super().connection_made(transport)
         self.app_state = {**self.app_state, "abort": transport.abort}
         self._head_timer = self.loop.call_later(_HEAD_SECONDS, transport.close)
+
+    def on_headers_complete(self) -> None:
+        """Prepare the response, before the task that answers has begun; httptools calls it."""
+        super().on_headers_complete()  # type: ignore[misc]
+        if self.scope.get("http_version") == "1.0":
+            _send_unframed(self.cycle)
+        elif self.scope["method"] != "HEAD":
+            self.scope["state"]["write_now"] = _writer(self.transport, self.flow)
 
     @property
     def is_busy(self) -> bool:
@@ -74,3 +90,34 @@ class Connection(_HTTPProtocol):
         super().timeout_keep_alive_handler()
         if self.transport.get_write_buffer_size():
             self.transport.abort()
+
+
+def _writer(transport: asyncio.Transport, flow: FlowControl) -> Callable[[bytes], bool]:
+    write, is_closing = transport.write, transport.is_closing
+
+    def write_now(data: bytes) -> bool:
+        if flow.write_paused or is_closing():
+            return False
+        write(b"%x\r\n%b\r\n" % (len(data), data))
+        return True
+
+    return write_now
+
+
+def _send_unframed(cycle: Any) -> None:
+    """Have a body of unknown length sent as it is: it ends with its connection."""
+    send = cycle.send
+
+    unframed = False
+
+    async def send_unframed(message: Message) -> None:
+        nonlocal unframed
+        if message["type"] == "http.response.start":
+            unframed = all(name.lower() != b"content-length" for name, _ in message.get("headers", ()))
+            if unframed:
+                cycle.chunked_encoding = False
+        elif unframed:  # uvicorn counts what is left of the length that it was told
+            cycle.expected_content_length = len(message.get("body", b""))
+        await send(message)
+
+    cycle.send = send_unframed

@@ -24,6 +24,8 @@ __all__ = ["UNWINDING", "Producer"]
 
 UNWINDING = 3.0  # seconds that a generator has for its own clean-up, once it was told to end
 
+_LOOK_EVERY = 16  # events; whether the log has room is asked so often, for each token would pay for it
+
 _log = get_logger(__name__)
 _DELTAS = frozenset({EventType.TEXT_DELTA, EventType.REASONING_DELTA, EventType.TOOL_CALL_DELTA})
 
@@ -104,11 +106,12 @@ class Producer:
                 if generator is self._abandoned:
                     return
                 phase = advance(answer.phase, event.type)  # what is illegal is not logged, and what is not
-                writer.append(event)  # logged is not part of the answer
+                seq = writer.append(event)  # logged is not part of the answer
                 answer.take(event, phase)
                 if event.type in _DELTAS:
                     self._measure()
-                await writer.room()
+                if not seq % _LOOK_EVERY:
+                    await writer.room()
         await writer.flush()
 
     def _measure(self) -> None:

@@ -17,8 +17,6 @@ from ragstream.events.grammar import Phase, advance
 
 __all__ = ["Answer"]
 
-_TEXT = EventType.TEXT_DELTA
-
 
 class Answer:
     """What has been said of one answer, applied event by event.
@@ -65,9 +63,9 @@ class Answer:
         """Take in an event that the grammar allows and that leads to ``phase``, as ``advance`` said."""
         self.phase = phase
         self.seq += 1
-        if event.type is _TEXT and event.text_delta is not None:  # what nearly every event is
-            self._pieces.append(event.text_delta.content)
-            self.refused = self.refused or event.text_delta.refusal
+        if (delta := event.text_delta) is not None:  # what nearly every event is
+            self._pieces.append(delta.content)
+            self.refused |= delta.refusal
             return
         match event.type:
             case EventType.REASONING_DELTA if event.reasoning_delta:

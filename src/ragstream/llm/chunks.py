@@ -32,8 +32,8 @@ from ragstream.llm.shapes import (
     TokenCounts,
     decode_chunk,
     decode_leniently,
+    decode_text,
     parts_of,
-    text_alone,
     usage_of,
 )
 from ragstream.llm.sse import EventData, LineTooLong
@@ -82,8 +82,7 @@ class ChatStream:
             self._body = _Whole() if piece.lstrip().startswith(b"{") else EventData()
         if self.done or not (data := self._body.alone(piece)):
             return self._feed(self._body, piece)
-        chunk = self._decoded(data)
-        return () if chunk is None else self._events(chunk)
+        return self._events(data)
 
     def end(self) -> Iterator[StreamEvent]:
         """Yield what was left at the end of the body.
@@ -116,16 +115,18 @@ class ChatStream:
             for data in body.feed(piece):
                 if self.done:
                     return
-                if (chunk := self._decoded(data)) is not None:
-                    yield from self._events(chunk)
+                yield from self._events(data)
         except LineTooLong as error:
             raise self._broken(f"sent {error}") from error
 
-    def _events(self, chunk: Chunk) -> Iterable[StreamEvent]:
-        if text := text_alone(chunk):
-            self._model = chunk.model or self._model
-            return (StreamEvent(type=_TEXT, text_delta=TextDelta(content=text)),)
-        return self._read(chunk)
+    def _events(self, data: bytes) -> Iterable[StreamEvent]:
+        try:
+            text = decode_text(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # it says something else, or more
+            chunk = self._decoded(data)
+            return () if chunk is None else self._read(chunk)
+        self._model = text.model or self._model
+        return (StreamEvent(type=_TEXT, text_delta=TextDelta(content=text.choices[0].delta.content)),)
 
     def _read(self, chunk: Chunk) -> Iterator[StreamEvent]:
         if chunk.usage or chunk.x_groq:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -17,12 +17,13 @@ __all__ = [
     "TokenCounts",
     "decode_chunk",
     "decode_leniently",
+    "decode_text",
     "parts_of",
-    "text_alone",
     "usage_of",
 ]
 
 
+_Nothing = Literal["", None]
 _MOST_TOKENS = 1 << 53  # what every reader of JSON can count to
 
 
@@ -82,7 +83,33 @@ class Chunk(msgspec.Struct, gc=False):
     x_groq: Groq | None = None
 
 
+class _Text(msgspec.Struct, gc=False):
+    content: Annotated[str, msgspec.Meta(min_length=1)]
+    reasoning_content: _Nothing = None
+    reasoning: _Nothing = None
+    refusal: _Nothing = None
+    tool_calls: Annotated[list[Any], msgspec.Meta(max_length=0)] | None = None
+
+
+class _TextChoice(msgspec.Struct, gc=False):
+    delta: _Text
+    index: Literal[0, None] = None
+    finish_reason: _Nothing = None
+
+
+class _TextChunk(msgspec.Struct, gc=False):
+    choices: tuple[_TextChoice]
+    usage: None = None
+    model: str | None = None
+    error: None = None
+    object: Literal["chat.completion.chunk", "", None] = None
+    x_groq: None = None
+
+
 decode_chunk = msgspec.json.Decoder(Chunk).decode
+decode_text = msgspec.json.Decoder(
+    _TextChunk
+).decode  # of a chunk that says nothing but text, as nearly all do
 
 
 def decode_leniently(data: bytes) -> Chunk:
@@ -99,19 +126,6 @@ def decode_leniently(data: bytes) -> Chunk:
             raise
         essential = {name: said[name] for name in ("choices", "error") if name in said}
         return msgspec.convert(essential, Chunk, strict=False)
-
-
-def text_alone(chunk: Chunk) -> str:
-    """Return the text of a chunk that says nothing else, as nearly all do; empty where it says more."""
-    choices = chunk.choices
-    if not choices or len(choices) > 1 or chunk.usage or chunk.x_groq:
-        return ""
-    choice = choices[0]
-    delta = choice.delta
-    if delta is None or choice.index or choice.finish_reason:
-        return ""
-    content = delta.content
-    return content if isinstance(content, str) and delta == Delta(content=content) else ""
 
 
 def parts_of(delta: Delta) -> tuple[str, str]:

@@ -64,18 +64,19 @@ class LocalWriter:
             self._check()
         if self._complete:
             raise IllegalEvent("The log has its terminal event: nothing can follow.")
+        kind = event.type
         data = encode(event)
-        if stream.size + len(data) > self._max_bytes and event.type not in _UNCAPPED:
+        if stream.size + len(data) > self._max_bytes and kind not in _UNCAPPED:
             raise LimitExceeded(
                 f"The answer is longer than {self._max_bytes} bytes of events.",
                 code=ErrorCode.ANSWER_TOO_LARGE,
             )
-        self._complete = event.type in TERMINAL
+        self._complete = kind in TERMINAL
         self._seq = seq = self._seq + 1
-        record = Record(seq, _NAMES[event.type], data)
+        record = Record(seq, _NAMES[kind], data)
         stream.push(record)
         urgent = seq == 1
-        if not self._spoken and event.type in _FIRST_WORDS:
+        if not self._spoken and kind in _FIRST_WORDS:
             self._spoken = urgent = True
         self._sink.submit(stream, record, urgent=urgent)
         return seq

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -61,8 +61,21 @@ def setup(**changes: Any) -> StreamSetup:
     return replace(prepared, **changes)
 
 
-def reader(client: Client, **changes: Any) -> Reader:
-    return Reader(setup(**changes), client.receive, client.send, ("s" * 32, "t" * 32))
+def reader(client: Client, *, write_now: Callable[[bytes], bool] | None = None, **changes: Any) -> Reader:
+    ids = ("s" * 32, "t" * 32)
+    return Reader(setup(**changes), client.receive, client.send, ids, write_now=write_now)
+
+
+def at_once(client: Client, taken: list[bytes]) -> Callable[[bytes], bool]:
+    """Return what writes past ``send``, while the client reads."""
+
+    def write_now(data: bytes) -> bool:
+        if client.reading.is_set():
+            taken.append(data)
+            client.messages.append({"type": "http.response.body", "body": data})
+        return client.reading.is_set()
+
+    return write_now
 
 
 async def frames(items: Iterable[object], closed: list[bool]) -> AsyncGenerator[Frame, None]:
@@ -326,3 +339,32 @@ async def test_who_takes_nothing_is_evicted_although_it_is_sent_away() -> None:
         with pytest.raises(ReaderEvicted, match="took nothing"):
             await subject.deliver(frames([frame(b"text"), asyncio.Event()], closed), may_refuse=True)
     assert closed == [True]
+
+
+async def test_what_follows_the_head_is_written_at_once_and_in_order() -> None:
+    client, closed, taken, gate = Client(), list[bool](), list[bytes](), asyncio.Event()
+    subject = reader(client, write_now=at_once(client, taken), head_hold=60.0)
+    items = [frame(b"one "), frame(b"two "), gate, frame(b"three "), frame(b"end", terminal=END)]
+    task = asyncio.create_task(subject.deliver(frames(items, closed), may_refuse=False))
+    await client.got(3)  # head, one, two
+    client.reading.clear()  # three has to wait, and the end behind it
+    gate.set()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert client.body == b"one two "
+    client.reading.set()
+    async with asyncio.timeout(5):
+        await task
+    assert client.body == b"one two three end"
+    assert taken == [b"two ", b"end"]
+    assert subject.bytes_sent == len(client.body)
+
+
+async def test_a_compressed_piece_is_never_written_past_the_compressor() -> None:
+    client, closed, taken = Client(), list[bool](), list[bytes]()
+    subject = reader(client, write_now=at_once(client, taken), compression=True)
+    items = [frame(b"one "), frame(b"two "), frame(b"end", terminal=END)]
+    await subject.deliver(frames(items, closed), may_refuse=False)
+    await subject.finish(b"")
+    assert zlib.decompress(client.body, 16 + zlib.MAX_WBITS) == b"one two end"
+    assert taken == []

@@ -75,7 +75,7 @@ async def _stream(exchange: Exchange, kit: DeliveryKit, place: Place) -> None:
         ids,
         on_first=measure if is_new else None,
         notice=place.notice,
-        send_on=exchange.scope.get("state", {}).get("send_on"),
+        write_now=exchange.scope.get("state", {}).get("write_now"),
     )
     try:
         await reader.deliver(exchange.frames, may_refuse=is_new)
