@@ -1,6 +1,6 @@
 """Ragstream beside what one would use instead, in one run: CPU a token, CPU a turn, time to the first token.
 
-    python benchmarks/compare.py [--rounds 5] [--streams 100] [--rate 50] [--seconds 4] [--only relay,memory]
+    python benchmarks/compare.py [--rounds 5] [--streams 100] [--rate 50] [--seconds 2.5] [--only relay,memory]
 
 Each server runs on a core of its own; the scripted model and the readers share another one. In each round
 every server is measured once with answers of 200 tokens and once with answers of 1,000, under the same
@@ -150,7 +150,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--streams", type=int, default=100)
     parser.add_argument("--rate", type=float, default=50, help="tokens a second of each stream")
-    parser.add_argument("--seconds", type=float, default=4, help="of one measurement")
+    parser.add_argument("--seconds", type=float, default=2.5, help="of one measurement")
     parser.add_argument("--only", default="", help="servers by their short names, with commas")
     return parser.parse_args()
 

@@ -22,6 +22,8 @@ __all__ = ["Cores", "Load", "Upstream", "Window", "cores", "measure", "parts"]
 
 _HERE = Path(__file__).parent
 _SETTLE = 0.5  # seconds after every stream has its first token
+_DRAIN = 3.0  # seconds for what is under way to end; a server beyond its limits would take minutes
+_SATURATED = 0.9  # of a core
 
 
 @dataclass(frozen=True)
@@ -154,10 +156,10 @@ def measure(
     after, cpu_after = load.tell({"do": "mark"}), _cpu(running)
     load.tell({"do": "finish"})
     upstream.finish()
-    checked = load.tell({"do": "await", "patience": 60})
+    checked = load.tell({"do": "await", "patience": _DRAIN, "cut": True})
     if checked["faults"]:
         raise SystemExit(f"{running.server.name}: {checked['count']} faults: {checked['faults']}")
-    return Window(
+    window = Window(
         seconds=after["time"] - before["time"],
         cpu=cpu_after - cpu,
         tokens=after["tokens"] - before["tokens"],
@@ -166,6 +168,9 @@ def measure(
         waits=after["waits"],
         gaps=after["gaps"],
     )
+    if checked["cut"] and window.busy < _SATURATED:
+        raise SystemExit(f"{running.server.name}: {checked['cut']} answers did not end")
+    return window
 
 
 def _cpu(running: Running) -> float:

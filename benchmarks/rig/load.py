@@ -168,6 +168,12 @@ class Reader(asyncio.Protocol):
             follower = loop.create_connection(lambda: Follower(readers, name[1]), readers.host, readers.port)
             asyncio.ensure_future(follower)  # noqa: RUF006 - the loop's own until it is connected
 
+    def close(self) -> None:
+        """Cut the connection, and the answer if one is under way."""
+        self._answering = False
+        if self._transport is not None:
+            self._transport.abort()
+
     def connection_lost(self, _: Exception | None) -> None:
         self._transport = None
         if self._answering:
@@ -241,14 +247,20 @@ async def _start(readers: Readers, patience: float) -> None:
         raise TimeoutError
 
 
-async def _finish(readers: Readers, patience: float) -> dict[str, Any]:
+async def _finish(readers: Readers, patience: float, *, cut: bool) -> dict[str, Any]:
+    """Wait until all answers have ended; with ``cut``, cut those that have not within the patience."""
     readers.looping = False
-    if readers.open:
-        await asyncio.wait_for(readers.quiet.wait(), patience)
+    left = 0
+    try:
+        if readers.open:
+            await asyncio.wait_for(readers.quiet.wait(), patience)
+    except TimeoutError:
+        if not cut:
+            raise
+        left = readers.open
     for reader in readers.connections:
-        if reader._transport is not None:  # noqa: SLF001
-            reader._transport.close()  # noqa: SLF001
-    return {"checked": readers.checked, "faults": readers.faults[:3], "count": len(readers.faults)}
+        reader.close()
+    return {"checked": readers.checked, "faults": readers.faults[:3], "count": len(readers.faults), "cut": left}
 
 
 async def _main() -> None:
@@ -269,7 +281,7 @@ async def _main() -> None:
                 case "finish" if readers:
                     readers.looping = False
                 case "await" if readers:
-                    told = await _finish(readers, order["patience"])
+                    told = await _finish(readers, order["patience"], cut=order.get("cut", False))
         except TimeoutError:
             told = {"error": f"{order['do']}: not done in time", **(readers.standing() if readers else {})}
         print(json.dumps(told), flush=True)
