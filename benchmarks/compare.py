@@ -1,6 +1,6 @@
 """Ragstream beside what one would use instead, in one run: CPU a token, CPU a turn, time to the first token.
 
-    python benchmarks/compare.py [--rounds 5] [--streams 100] [--rate 50] [--seconds 2.5] [--only relay,memory]
+    python benchmarks/compare.py [--rounds 5] [--streams 100] [--rate 50] [--seconds 2.5] [--only relay]
 
 Each server runs on a core of its own; the scripted model and the readers share another one. In each round
 every server is measured once with answers of 200 tokens and once with answers of 1,000, under the same

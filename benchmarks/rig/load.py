@@ -260,7 +260,8 @@ async def _finish(readers: Readers, patience: float, *, cut: bool) -> dict[str, 
         left = readers.open
     for reader in readers.connections:
         reader.close()
-    return {"checked": readers.checked, "faults": readers.faults[:3], "count": len(readers.faults), "cut": left}
+    faults = {"faults": readers.faults[:3], "count": len(readers.faults)}
+    return {"checked": readers.checked, **faults, "cut": left}
 
 
 async def _main() -> None:
