@@ -6,8 +6,10 @@ import asyncio
 import os
 import random
 import re
+import sqlite3
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -135,6 +137,31 @@ async def test_everybody_comes_back_at_once(tmp_path: Path, trial: Trial, count:
     assert facts["rss"] < 1024 * MIB
     if count == 5000:
         trial.measure(all_live_after=f"{seconds:.1f} s", memory=f"{facts['rss'] / MIB:.0f} MiB")
+
+
+@pytest.mark.trial("T14", "answers that all end in the same instant")
+@pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.nightly)])
+@pytest.mark.timeout(900)
+async def test_everybody_ends_at_once(tmp_path: Path, trial: Trial, count: int) -> None:
+    clock, data = asyncio.get_running_loop().time, tmp_path / "data"
+    with talking(data) as server:
+        asking = (server.crowd.ask(words=2, wait="all") for _ in range(count))
+        members = await Crowd.all_of(asking, at_once=50)
+        for member in members:
+            await member.until(lambda one: bool(one.late))  # it has said its first word
+        began = clock()
+        await server.crowd.get("/open/all")
+        await until_ended(members)
+        seconds = clock() - began
+        for member in members:
+            assert member.events[-1].type == "message_complete", member.body[-300:]
+            trial.cases += 1
+            member.cut()
+    with closing(sqlite3.connect(data / "app.db")) as database:
+        stored = dict(database.execute("SELECT stream_id, status FROM turns"))
+    assert stored == {member.stream_id: "complete" for member in members}
+    if count == 10_000:
+        trial.measure(all_ended_after=f"{seconds:.1f} s")
 
 
 @pytest.mark.trial("T15", "clients who connect, and drop the line at a random moment")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 from ragstream.answer.kit import AnswerKit
 from ragstream.answer.turn import Turn
-from ragstream.blueprint import Lane, walk
+from ragstream.blueprint import CLOSING_AT_ONCE, Lane, walk
 from ragstream.events import Answer, Question, StreamEvent
 from ragstream.storage import base as storage
 from ragstream.streamlog.base import Writer
@@ -51,6 +52,7 @@ class LaneAnswerer:
         self.models = tuple(dict.fromkeys(one.model for one in kit.llm.providers if one.model))
         self.options = options
         self._lane, self._kit = lane, kit
+        self._places = asyncio.Semaphore(CLOSING_AT_ONCE)
 
     def prepare(self, question: Question) -> LaneRun:
         """Make an answer that has not begun."""
@@ -59,6 +61,7 @@ class LaneAnswerer:
             include_steps=question.include_steps,
             question=question,
             policy=self._kit.llm.policy,
+            places=self._places,
         )
         return LaneRun(self._lane, self._kit, turn)
 
@@ -82,6 +85,7 @@ class LaneAnswerer:
             include_steps=False,
             question=question,
             policy=self._kit.llm.policy,
+            places=self._places,
             answer=said,
             ending=turn.ending,
         )

@@ -60,6 +60,7 @@ class Turn(State):
     unsaid: deque[StreamEvent] = field(default_factory=deque)  # written by the model, next to be said
     completion: StreamEvent | None = None  # how the provider ended its last successful attempt
     calls: tuple[ToolCall, ...] = ()  # what the model called in it, for the lane to execute
+    unstored: StreamEvent | None = None  # the ending, while it is being stored: until then it has failed
     cause: BaseException | None = None  # why the answer has to be rescued
 
     @property

@@ -4,10 +4,12 @@ from ragstream.blueprint.binding import Blueprint, Lane, Step, bind, disagreemen
 from ragstream.blueprint.diagram import Diagram, Edge, Kind, Node
 from ragstream.blueprint.engine import CLOSING_SECONDS, run, walk
 from ragstream.blueprint.journal import Listener, overheard
+from ragstream.blueprint.place import CLOSING_AT_ONCE
 from ragstream.blueprint.reading import load_diagram, read_diagram
 from ragstream.blueprint.state import State
 
 __all__ = [
+    "CLOSING_AT_ONCE",
     "CLOSING_SECONDS",
     "Blueprint",
     "Diagram",

@@ -22,6 +22,7 @@ from opentelemetry.trace import Span, use_span
 
 from ragstream.blueprint.binding import Lane, Step
 from ragstream.blueprint.journal import Visit, journey
+from ragstream.blueprint.place import Place
 from ragstream.blueprint.state import State
 from ragstream.events import StreamEvent
 
@@ -29,7 +30,7 @@ __all__ = ["CLOSING_SECONDS", "run", "walk"]
 
 Result = TypeVar("Result")
 
-CLOSING_SECONDS = 5.0  # for all closing steps together
+CLOSING_SECONDS = 5.0  # for all closing steps together, from when the walk has its place
 
 
 async def walk(
@@ -42,9 +43,10 @@ async def walk(
     """
     step: Step | None = start or lane.start
     until: float | None = None  # when closing must be over, on the loop's clock
-    with journey(lane, state) as context:
+    with journey(lane, state) as context, Place(state.places) as place:
         while step is not None and not state.given_up:
             if until is None and state.ending is not None:
+                await place.take()
                 until = asyncio.get_running_loop().time() + CLOSING_SECONDS
             with Visit(lane, step, state, context, closing=until is not None) as visit:
                 if step.decides:

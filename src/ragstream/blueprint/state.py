@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ class State:
     request_id: str
     include_steps: bool = False  # whether STEP events are said
     ending: StreamEvent | None = None  # the terminal event, once it is decided
+    places: asyncio.Semaphore | None = None  # for walks that close at once; None: any number may
     given_up: bool = False  # the walk goes no further: another one has taken over
     notes: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 

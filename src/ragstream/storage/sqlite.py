@@ -2,19 +2,22 @@
 
 Through an asynchronous driver every statement visits its thread four times, and a loop that never idles
 delays each visit; a transaction cost three times as much. One thread writes, so that writers of this process
-queue in order instead of polling for the lock; others read beside it (WAL).
+queue in order instead of polling for the lock, and share a transaction where they wait; others read beside it
+(WAL).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, sleep
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
+
+from ragstream.storage.writer import Writer
 
 __all__ = ["SQLite"]
 
@@ -38,17 +41,17 @@ class SQLite:
         self._engine = create_engine(url, pool_size=_READERS + 1, max_overflow=0, hide_parameters=True)
         event.listen(self._engine, "connect", _on_connect(synchronous))
         self._patience = patience
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="app-db-writer")
+        self._writer = Writer(self._engine, _wait_for_locks)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="app-db-reader")
         self._pauses = _Pauses()
 
     async def read(self, work: Callable[[Connection], _T]) -> _T:
         """Run ``work`` beside the writer."""
-        return await self._run(self._readers, _reading, work)
+        return await self._patiently(self._read, work)
 
     async def write(self, work: Callable[[Connection], _T]) -> _T:
         """Run ``work`` in a transaction, after the writes that came before."""
-        return await self._run(self._writer, _writing, work)
+        return await self._patiently(self._writer.run, work)
 
     async def aclose(self) -> None:
         """Let what runs end, within its patience, and close the file."""
@@ -56,10 +59,14 @@ class SQLite:
             await asyncio.to_thread(threads.shutdown)
         await asyncio.to_thread(self._engine.dispose)
 
-    async def _run(
+    async def _read(self, work: Callable[[Connection], _T], deadline: float) -> _T:
+        loop = asyncio.get_running_loop()
+        result: _T = await loop.run_in_executor(self._readers, _reading, self._engine, deadline, work)
+        return result
+
+    async def _patiently(
         self,
-        threads: ThreadPoolExecutor,
-        manner: Callable[[Engine, float, Callable[[Connection], Any]], Any],
+        manner: Callable[[Callable[[Connection], _T], float], Awaitable[_T]],
         work: Callable[[Connection], _T],
     ) -> _T:
         # A caller that gives up, or is cancelled, takes its work out of the queue; what has begun in a thread
@@ -67,9 +74,7 @@ class SQLite:
         deadline = monotonic() + self._patience
         async with asyncio.timeout(self._patience):
             with self._pauses:
-                loop = asyncio.get_running_loop()
-                result: _T = await loop.run_in_executor(threads, manner, self._engine, deadline, work)
-                return result
+                return await manner(work, deadline)
 
 
 class _Pauses:
@@ -101,12 +106,6 @@ class _Pauses:
 
 def _reading(engine: Engine, deadline: float, work: Callable[[Connection], _T]) -> _T:
     with engine.connect() as connection:
-        _wait_for_locks(connection, deadline)
-        return work(connection)
-
-
-def _writing(engine: Engine, deadline: float, work: Callable[[Connection], _T]) -> _T:
-    with engine.begin() as connection:
         _wait_for_locks(connection, deadline)
         return work(connection)
 

@@ -249,6 +249,17 @@ async def test_a_database_that_is_silent_is_not_waited_for(make_rig: MakeRig) ->
     assert events[-1].error.code == "storage_unavailable"
 
 
+async def test_an_answer_whose_storing_is_cut_short_is_not_called_complete(
+    make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop that lags may come to the limit of all closing steps before it comes to that of the database."""
+    monkeypatch.setattr("ragstream.blueprint.engine.CLOSING_SECONDS", 0.02)
+    rig = make_rig(["One."])
+    rig.turns.silent = True
+    events = await rig.ask("Which?")
+    assert events[-1].error.code == "storage_unavailable"
+
+
 async def test_an_answer_whose_log_failed_is_stored_as_failed(make_rig: MakeRig) -> None:
     rig = make_rig(["One."])
     run = rig.prepare(rig.question("Which?"))

@@ -309,6 +309,35 @@ async def test_the_time_limit_never_strikes_whoever_pulls(turn: Build) -> None:
     assert (said[0], said[-1]) == (_text("a"), COMPLETE)
 
 
+async def test_no_more_close_at_once_than_there_are_places(turn: Build) -> None:
+    closing = most = 0
+
+    async def persist(state: Walk) -> None:
+        nonlocal closing, most
+        closing += 1
+        most = max(most, closing)
+        await asyncio.sleep(0)
+        closing -= 1
+
+    places = asyncio.Semaphore(3)
+    lane = turn(Persist=_process("Persist", persist))
+    await asyncio.gather(*(_pulled(lane, Walk(request_id="r", places=places)) for _ in range(20)))
+    assert most == 3
+
+
+async def test_a_walk_that_is_cancelled_gives_its_place_back(turn: Build) -> None:
+    places = asyncio.Semaphore(1)
+    lane = turn(Persist=_process("Persist", _hang))
+    tasks = [asyncio.create_task(_pulled(lane, Walk(request_id="r", places=places))) for _ in range(3)]
+    while not places.locked():  # noqa: ASYNC110 - it is locked within a few passes of the loop
+        await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=10)
+    assert all(task.cancelled() for task in tasks)
+    assert not places.locked()
+
+
 async def test_a_decision_that_breaks_while_closing_leaves_the_walk(build: Build, state: Walk) -> None:
     @step("Check")
     def check(state: Walk) -> Literal["yes", "no"]:

@@ -82,6 +82,7 @@ async def refuse_budget(turn: Turn, _kit: AnswerKit) -> AsyncGenerator[StreamEve
 async def rescue_answer(turn: Turn, kit: AnswerKit) -> AsyncGenerator[StreamEvent, None]:
     """End an answer that cannot go on, as what stopped it demands; an ending that is set stays."""
     last_seq = turn.answer.seq
+    turn.ending = turn.unstored or turn.ending
     if turn.ending is None:
         if turn.answer.phase is Phase.NEW:
             yield start_event(turn, kit)
@@ -99,22 +100,26 @@ async def persist_turn(turn: Turn, kit: AnswerKit) -> None:
     """Store the turn once all that was said of it is in the log: the commit point."""
     ending = turn.ending
     assert ending is not None  # noqa: S101 - every way here sets it
-    patience = kit.settings.closing_seconds / 2
+    turn.unstored = ending
+    if ending.type is not EventType.ERROR:
+        turn.ending = _failed(_SILENT_DATABASE, turn.usage)  # so it ends if the engine cuts this short
+    patience = kit.settings.closing_seconds
+    until = asyncio.get_running_loop().time() + patience
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(patience / 2):  # what the log does not need is the database's
             if turn.writer is not None:
                 await turn.writer.flush()
     except LeaseLost as error:  # whoever has the lease now settles the answer, from what the log holds
-        turn.ending = _failed(error, turn.usage)
+        turn.unstored, turn.ending = None, _failed(error, turn.usage)
         return
     except (RagstreamError, TimeoutError) as error:
         ending = _failed(_named(error, _SILENT_LOG), turn.usage)
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout_at(until):
             await kit.turns.close(_row(turn, kit, ending))
     except (RagstreamError, TimeoutError) as error:
         ending = _failed(_named(error, _SILENT_DATABASE), turn.usage)
-    turn.ending = ending
+    turn.unstored, turn.ending = None, ending
     turn.note(status=status(ending))
 
 
