@@ -114,6 +114,7 @@ function commands.append()
       if ending ~= '' then
         redis.call('HSET', log(stream), 'type', ending)
         redis.call('HDEL', prefix .. ':live', stream)
+        unlist(stream) -- if its end was lost and is said anew
         redis.call('ZADD', prefix .. ':ended', now(), stream)
         redis.call('HSET', prefix .. ':sizes', stream, size)
         redis.call('INCRBY', prefix .. ':bytes', size)
