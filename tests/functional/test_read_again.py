@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from ragstream import ChatRequest, Ragstream
-from ragstream.errors import Unavailable
+from ragstream.errors import StorageUnavailable, Unavailable
 
 CHAT = "/api/v1/chatbot/chat"
 ASK = {"messages": [{"role": "user", "content": "Hello?"}]}
@@ -181,6 +181,46 @@ async def test_an_interrupted_answer_that_was_never_stored_ends_at_its_terminal(
     assert "interrupted" in (await client.get(f"/api/v1/streams/{stream_id}")).text
     last = await client.get(f"/api/v1/streams/{stream_id}", headers={"last-event-id": "2"})
     assert last.status_code == 204, last.text
+
+
+async def test_a_database_that_fails_keeps_nobody_from_a_log(
+    ragstream: Ragstream, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: str) -> None:
+        raise StorageUnavailable("The database is away.")
+
+    asked = await client.post(f"{CHAT}/stream", json=ASK)
+    stream_id, log = asked.headers["x-stream-id"], ragstream.service.log
+    status = await log.status(stream_id)
+    assert status is not None
+    monkeypatch.setattr(ragstream.service._parts.stores.turns, "get", fail)
+    path = f"/api/v1/streams/{stream_id}"
+    replies = [
+        await client.get(path, headers={"last-event-id": str(after)}) for after in range(status.last_seq + 1)
+    ]
+    assert replies[0].text.partition("id: 1\n")[2] == asked.text.partition("id: 1\n")[2]
+    assert [reply.status_code for reply in replies] == [200] * status.last_seq + [204]
+    assert {reply.headers.get("x-session-id") for reply in replies[:-1]} == {asked.headers["x-session-id"]}
+    await log.delete(stream_id)
+    assert (await client.get(path)).status_code == 503
+
+
+async def test_whoever_has_all_of_an_interrupted_log_is_told_that_the_database_fails(
+    ragstream: Ragstream, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it was stored as is not known, and 204 would end the coming back for good."""
+
+    async def fail(_: str) -> None:
+        raise StorageUnavailable("The database is away.")
+
+    stream_id = "7" * 32
+    writer = await ragstream.service.log.open(stream_id, "local")
+    await writer.close()
+    await ragstream.service._settler.settle()
+    monkeypatch.setattr(ragstream.service._parts.stores.turns, "get", fail)
+    path = f"/api/v1/streams/{stream_id}"
+    assert "interrupted" in (await client.get(path)).text
+    assert (await client.get(path, headers={"last-event-id": "2"})).status_code == 503
 
 
 async def test_a_fault_of_ours_gives_the_request_id_back(

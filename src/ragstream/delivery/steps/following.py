@@ -38,7 +38,7 @@ async def find_stream(exchange: Exchange, kit: DeliveryKit) -> None:
     if stream_id is None:
         exchange.reply = _nothing_more()
         return
-    status, turn, session_id = await look_up(kit, stream_id)
+    status, turn, session_id = await look_up(kit, stream_id, asked.after)
     owner = status.owner if status else turn.owner if turn else None
     if owner != principal.name:
         raise NotFound("There is no such stream.")
@@ -74,17 +74,24 @@ def read_as(exchange: Exchange) -> Literal["stream", "whole"]:
     return "stream" if exchange.streaming else "whole"
 
 
-async def look_up(kit: DeliveryKit, stream_id: str) -> tuple[LogStatus | None, Turn | None, str]:
+async def look_up(
+    kit: DeliveryKit, stream_id: str, after: int = 0
+) -> tuple[LogStatus | None, Turn | None, str]:
     """Return what is known of a stream: its log, its turn and, if it is known without the log, its session.
 
-    Of an answer that is written here the database is not asked: it would hold up thousands who come back at
-    once.
+    The database is asked only where the log cannot say all: it is gone, or the reader has all of it and it
+    was interrupted. It would hold up thousands who come back at once; and if it fails, it fails no reader.
     """
-    status, session_id = await kit.log.status(stream_id), kit.supervisor.session_of(stream_id)
-    if session_id is not None and status is not None and status.state == "live":
+    status, session_id = await kit.log.status(stream_id), kit.supervisor.session_of(stream_id) or ""
+    if status is not None and (session_id or status.last_seq) and not _is_retold(status, after):
         return status, None, session_id
     turn = await kit.turns.get(stream_id)
     return status, turn, turn.session_id if turn else ""
+
+
+def _is_retold(status: LogStatus, after: int) -> bool:
+    """Return whether the stored turn may say more than the log to a reader at this cursor."""
+    return status.last_type == EventType.INTERRUPTED and after == status.last_seq
 
 
 def _nothing_more() -> Response:
