@@ -182,6 +182,38 @@ async def test_stopped(http: httpx.AsyncClient) -> None:
     assert (await http.post(f"{CHAT}/never/stop")).status_code == 204
 
 
+async def test_an_answer_that_is_not_stored_yet_is_resumed_and_stopped(
+    http: httpx.AsyncClient, ragstream: Ragstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database hangs, so all that is known of the answer is that it is being written here."""
+    hanging, turns = asyncio.Event(), ragstream.service.turns
+    store = turns.open
+
+    async def hang(turn: Any) -> None:
+        if not hanging.is_set():
+            hanging.set()
+            await asyncio.Event().wait()
+        await store(turn)
+
+    monkeypatch.setattr(turns, "open", hang)
+    asking = asyncio.create_task(http.post(CHAT, json=asked("Hello?")))
+    await hanging.wait()
+    assert (await http.get(f"{CHAT}/chat-1/stream", headers=BOB)).status_code == 204
+    assert (await http.post(f"{CHAT}/chat-1/stop", headers=BOB)).status_code == 204
+    resuming = asyncio.create_task(http.get(f"{CHAT}/chat-1/stream"))
+    writing = ragstream.service.supervisor.newest_of("chat-1")
+    assert writing
+    async with asyncio.timeout(10):
+        while writing.readers < 2:  # noqa: ASYNC110 - nobody tells when a reader has come
+            await asyncio.sleep(0)
+    stopped = (await http.post(f"{CHAT}/chat-1/stop")).json()
+    again = await resuming
+    assert stopped == {"stream_id": again.headers["x-stream-id"], "state": "cancelling"}
+    assert '"type":"abort"' in again.text
+    assert '"type":"abort"' in (await asking).text
+    assert (await http.get(f"{CHAT}/chat-1/stream")).status_code == 204
+
+
 async def test_somebody_elses_chat_is_as_absent_as_a_missing_one(
     http: httpx.AsyncClient, pipeline: Pipeline
 ) -> None:

@@ -126,7 +126,8 @@ class Supervisor:
 
     def newest_of(self, session_id: str) -> Producer | None:
         """Return the newest answer of the session that is under way in this process, stored or not yet."""
-        return self._newest.get(session_id)
+        newest = self._newest.get(session_id)
+        return newest if newest is not None and newest.run.answer.ending is None else None
 
     def stop(self, stream_id: str, by: str) -> bool:
         """Stop an answer of this process; False where there is none."""

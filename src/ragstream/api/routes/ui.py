@@ -62,6 +62,10 @@ async def ui_resume(request: Request, parts: Parts, session_id: str) -> Response
 )
 async def ui_stop(parts: Parts, caller: Caller, session_id: str) -> Response:
     """Stop the session's newest answer, keeping what was said."""
+    writing = parts.kit.supervisor.newest_of(session_id)
+    if writing is not None and writing.owner == caller.name:
+        parts.kit.supervisor.stop(writing.stream_id, caller.name)
+        return reply(StreamState(writing.stream_id, "cancelling"))
     newest = next(iter(await parts.kit.turns.history(session_id, limit=1)), None)
     if newest is None or newest.owner != caller.name:
         return Response(status_code=204)

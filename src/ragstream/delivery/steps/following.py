@@ -99,7 +99,13 @@ def _nothing_more() -> Response:
 
 
 async def _under_way(kit: DeliveryKit, session_id: str, owner: str) -> str | None:
-    """Return the stream of the session's newest turn, if it is the owner's and has not ended."""
+    """Return the stream of the session's newest answer, if it is the owner's and has not ended.
+
+    One that this process writes is known from its log's beginning on, others once their turn is stored.
+    """
+    writing = kit.supervisor.newest_of(session_id)
+    if writing is not None and await kit.log.status(writing.stream_id) is not None:
+        return writing.stream_id if writing.owner == owner else None
     newest = next(iter(await kit.turns.history(session_id, limit=1)), None)
     return newest.stream_id if newest and newest.owner == owner and newest.ending is None else None
 
