@@ -248,7 +248,7 @@ async def test_everything_is_flushed_in_the_middle(make_redis: MakeRedis, trial:
         ended = await here.open("ended", "ann")
         ended.append(END)
         await ended.close()
-        here._resting.clear()  # it ended long ago
+        here._own._resting.clear()  # it ended long ago
         writer = await here.open("s", "ann")
         reader = asyncio.create_task(read(there, "s"))
         for number in range(20):

@@ -15,22 +15,19 @@ import asyncio
 import os
 import secrets
 import socket
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from weakref import WeakValueDictionary
+from collections.abc import Callable
 
 import msgspec
 
-from ragstream.errors import LeaseLost, StoreError
-from ragstream.streamlog._committer import Committer, Entry
+from ragstream.errors import StoreError
 from ragstream.streamlog._live import LiveStream
 from ragstream.streamlog._reading import ReadableLog
 from ragstream.streamlog._redis_bell import Bell
 from ragstream.streamlog._redis_lease import Lease
 from ragstream.streamlog._redis_line import Address
 from ragstream.streamlog._redis_mirrors import Mirrors
-from ragstream.streamlog._redis_store import GONE, LOST, RedisStore, Timing
+from ragstream.streamlog._redis_own import OwnLogs
+from ragstream.streamlog._redis_store import RedisStore, Timing
 from ragstream.streamlog._writer import LocalWriter
 from ragstream.streamlog.base import LogStatus, Record
 from ragstream.telemetry import get_logger
@@ -39,9 +36,6 @@ __all__ = ["RedisLog"]
 
 _log = get_logger(__name__)
 _SWEEP_EVERY = 60.0  # seconds
-_RECKONING = 5  # beats between two looks at what Redis holds this process to write
-_AFTER_THE_END = 5.0  # seconds for which an ended log can still be said anew
-_REWRITTEN = 500  # events of a lost tail that are said anew at once
 _TO_SAY_GOODBYE = 2.0  # seconds at the close, for what others would find out by themselves
 
 
@@ -80,15 +74,9 @@ class RedisLog(ReadableLog):
         self._store = RedisStore(address, prefix=prefix, process=self.process, timing=timing)
         self._bell = Bell(address, self._on_ring)
         self._mirrors = Mirrors(self._store, self._bell)
-        self._committer = Committer(self._append, window=window)
-        self._max_bytes = max_bytes
+        self._own = OwnLogs(self._store, self._mirrors, max_bytes=max_bytes, window=window)
         self._total_bytes = total_bytes
-        self._lease = Lease(lease, self._beat)
-        self._beats = 0
-        self._own: dict[str, LiveStream] = {}  # logs that this process writes
-        self._ended: WeakValueDictionary[str, LiveStream] = WeakValueDictionary()
-        self._resting: dict[LiveStream, float] = {}  # own logs that have ended a moment ago, until when
-        self._claiming: set[str] = set()
+        self._lease = Lease(lease, self._own.beat)
         self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -106,20 +94,19 @@ class RedisLog(ReadableLog):
         self._bell.listen(self._channel)
         self._bell.start()
         self._mirrors.start()
-        self._committer.start()
+        self._own.start()
         self._sweeper = asyncio.create_task(self._keep_sweeping(), name="log retention")
 
     async def aclose(self) -> None:
         """Append what is pending, leave open logs to others, and let go of everything."""
-        await self._committer.aclose()
+        await self._own.finish()
         await self._lease.aclose()
         sweeper, self._sweeper = self._sweeper, None
         if sweeper is not None:
             sweeper.cancel()
             await asyncio.wait([sweeper])
             await self._say_goodbye()
-        for stream in self._own.values():
-            stream.fail(StoreError("The stream log was closed."))
+        self._own.fail()
         await self._mirrors.aclose()
         await self._bell.aclose()
         await self._store.close()
@@ -128,30 +115,15 @@ class RedisLog(ReadableLog):
         self, stream_id: str, owner: str, *, stop: Callable[[str], None] | None = None
     ) -> LocalWriter:
         """Claim a new stream id; see ``base.StreamLog``."""
-        claim = asyncio.ensure_future(self._claim(stream_id, owner, stop))
-        try:
-            return await asyncio.shield(claim)
-        except asyncio.CancelledError:  # what is claimed now has no producer: an orphan, to be settled
-            claim.add_done_callback(_give_up)
-            raise
+        return await self._own.claim(stream_id, owner, stop)
 
     async def adopt(self, stream_id: str) -> LocalWriter:
         """Take over an orphaned log, to end it; see ``base.StreamLog``."""
-        own = self._own.get(stream_id)
-        if own is not None and own.producer is not None:
-            raise LeaseLost("The log has a producer in this process: there is nothing to take over.")
-        if own is not None:
-            await self._let_go(own)
-        claim = asyncio.ensure_future(self._adopt(stream_id))
-        try:
-            return await asyncio.shield(claim)
-        except asyncio.CancelledError:
-            claim.add_done_callback(_give_up)
-            raise
+        return await self._own.adopt(stream_id, steady=self._lease.steady)
 
     async def status(self, stream_id: str) -> LogStatus | None:
         """Return where the log stands, or None if it is not there."""
-        stream = self._local(stream_id)
+        stream = self._own.get(stream_id)
         if stream is not None:
             return stream.status
         found = await self._store.find(stream_id)
@@ -164,7 +136,7 @@ class RedisLog(ReadableLog):
     async def cancel(self, stream_id: str, by: str) -> None:
         """Ask the producer, wherever it runs, to stop; nothing happens where there is none."""
         if stream_id in self._own:
-            self._stop(stream_id, by)
+            self._own.stop(stream_id, by)
         else:
             await self._store.cancel(stream_id, by)
 
@@ -192,116 +164,7 @@ class RedisLog(ReadableLog):
             )
         return None
 
-    # Writing
-
-    async def _claim(self, stream_id: str, owner: str, stop: Callable[[str], None] | None) -> LocalWriter:
-        self._claiming.add(stream_id)
-        try:
-            token = await self._store.claim(stream_id, owner)
-            stream = LiveStream(stream_id, owner, key=token, on_end=self._retire)
-            return self._writer(stream, stop)
-        finally:
-            self._claiming.discard(stream_id)
-
-    async def _adopt(self, stream_id: str) -> LocalWriter:
-        self._claiming.add(stream_id)
-        try:
-            stored = await self._store.adopt(stream_id, steady=self._lease.steady)
-            stream = LiveStream(
-                stored.stream_id,
-                stored.owner,
-                key=stored.key,
-                last_seq=stored.last_seq,
-                size=stored.size,
-                on_end=self._retire,
-            )
-            return self._writer(stream, None)
-        finally:
-            self._claiming.discard(stream_id)
-
-    def _writer(self, stream: LiveStream, stop: Callable[[str], None] | None) -> LocalWriter:
-        self._own[stream.stream_id] = stream
-        return _Writer(stream, self._committer, self._let_go, max_bytes=self._max_bytes, stop=stop)
-
-    async def _append(self, batch: Sequence[Entry]) -> set[LiveStream]:
-        """Append a batch; return the streams that are another producer's now, or were lost for good."""
-        runs: defaultdict[LiveStream, list[Record]] = defaultdict(list)
-        for stream, record in batch:
-            runs[stream].append(record)
-        refused = set()
-        lasts = await self._store.append(runs.items())
-        for (stream, records), last in zip(runs.items(), lasts, strict=True):
-            if last < records[-1].seq and not await self._rewrite(stream, last, records[-1].seq):
-                refused.add(stream)
-        return refused
-
-    async def _rewrite(self, stream: LiveStream, last: int, until: int) -> bool:
-        """Say anew what Redis has lost of an own log; return whether that could be done."""
-        while last < until:
-            if last == GONE and stream.base == 0:
-                last = await self._store.restore(stream)
-            if last == LOST:
-                self._disown(stream)
-                return False
-            if last < stream.base:
-                self._committer.drop(stream)
-                stream.fail(StoreError("Redis has lost events of this stream, which cannot be said anew."))
-                return False
-            _log.warning("lost events said anew", stream_id=stream.stream_id, after=last, until=until)
-            records = stream.since(last)[: min(until - last, _REWRITTEN)]
-            (last,) = await self._store.append([(stream, records)])
-        return True
-
-    def _retire(self, stream: LiveStream) -> None:
-        """Leave an ended log to Redis, and to who still reads it."""
-        if not stream.gone and self._own.get(stream.stream_id) is stream:
-            del self._own[stream.stream_id]
-            self._ended[stream.stream_id] = stream
-            self._resting[stream] = asyncio.get_running_loop().time() + _AFTER_THE_END
-
-    def _disown(self, stream: LiveStream) -> None:
-        """Another producer has the log: what it says is read from Redis, as by any process."""
-        self._committer.drop(stream)
-        if self._own.get(stream.stream_id) is stream:
-            del self._own[stream.stream_id]
-        stream.disown()
-        self._mirrors.add(stream)
-
-    async def _let_go(self, stream: LiveStream) -> None:
-        """Leave a log that has no end to whoever adopts it."""
-        if self._own.get(stream.stream_id) is not stream:
-            return
-        await self._store.release([stream.stream_id])
-        if self._own.get(stream.stream_id) is stream:
-            self._disown(stream)
-
     # Living
-
-    async def _beat(self) -> bool:
-        """Renew the lease and look after the logs that this process writes; return whether it was known."""
-        now = asyncio.get_running_loop().time()
-        self._resting = {stream: until for stream, until in self._resting.items() if until > now}
-        streams = [*self._own.values(), *self._resting]
-        acked = [stream.acked for stream in streams]
-        known, heard = await self._store.beat(streams)
-        for stream, said, (last, stop) in zip(streams, acked, heard, strict=True):
-            if stop:
-                self._stop(stream.stream_id, stop)
-            if last < said and not stream.gone:
-                await self._rewrite(stream, last, said)
-        for stream in [stream for stream in self._own.values() if stream.producer is None]:
-            await self._let_go(stream)
-        self._beats += 1
-        if self._beats % _RECKONING == 0:
-            await self._reckon()
-        return known
-
-    async def _reckon(self) -> None:
-        """Release what Redis holds this process to write but nobody here does: a claim that came too late."""
-        mine = await self._store.mine()
-        strange = [name for name in mine if name not in self._own and name not in self._claiming]
-        if strange:
-            await self._store.release(strange)
 
     async def _keep_sweeping(self) -> None:
         while True:
@@ -314,22 +177,19 @@ class RedisLog(ReadableLog):
     async def _say_goodbye(self) -> None:
         try:
             async with asyncio.timeout(_TO_SAY_GOODBYE):
-                await self._store.release(self._own)
+                await self._own.release()
                 await self._store.leave()
         except (StoreError, TimeoutError) as fault:
             _log.warning("lease not given up", error=str(fault))
 
     # Reading
 
-    def _local(self, stream_id: str) -> LiveStream | None:
-        return self._own.get(stream_id) or self._ended.get(stream_id)
-
     async def _to_read(self, stream_id: str, after: int) -> LiveStream | None:
-        stream = self._local(stream_id)
+        stream = self._own.get(stream_id)
         if stream is not None:
             return stream
         found = await self._store.find(stream_id)
-        stream = self._local(stream_id)  # it may have been adopted meanwhile
+        stream = self._own.get(stream_id)  # it may have been adopted meanwhile
         if stream is None and found is not None:
             stream = self._mirrors.get(found.stored)
             await self._mirrors.reach(stream, min(after, found.stored.last_seq))
@@ -350,47 +210,10 @@ class RedisLog(ReadableLog):
         elif said is not None:
             what, stream_id, by = msgspec.json.decode(said, type=tuple[str, str, str])
             if what == "cancel":
-                self._stop(stream_id, by)
+                self._own.stop(stream_id, by)
             elif what == "gone":
                 self._vanish(stream_id)
 
-    def _stop(self, stream_id: str, by: str) -> None:
-        stream = self._own.get(stream_id)
-        if stream is not None and isinstance(stream.producer, LocalWriter) and stream.producer.stop:
-            stream.producer.stop(by)
-
     def _vanish(self, stream_id: str) -> None:
-        for streams in (self._own, self._ended):
-            stream = streams.pop(stream_id, None)
-            if stream is not None:
-                self._committer.drop(stream)
-                self._resting.pop(stream, None)
-                stream.vanish()
+        self._own.vanish(stream_id)
         self._mirrors.vanish(stream_id)
-
-
-class _Writer(LocalWriter):
-    """Gives the log up in Redis, too."""
-
-    def __init__(
-        self,
-        stream: LiveStream,
-        sink: Committer,
-        let_go: Callable[[LiveStream], Awaitable[None]],
-        *,
-        max_bytes: int,
-        stop: Callable[[str], None] | None,
-    ) -> None:
-        super().__init__(stream, sink, max_bytes=max_bytes, stop=stop)
-        self._let_go = let_go
-
-    async def close(self) -> None:
-        """Give the log up once what was appended is stored, or cannot be. Idempotent."""
-        await super().close()
-        with suppress(StoreError):  # the beat tries again
-            await self._let_go(self._stream)
-
-
-def _give_up(claim: asyncio.Future[LocalWriter]) -> None:
-    if not claim.cancelled() and claim.exception() is None:
-        claim.result().abandon()
