@@ -11,14 +11,19 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from sqlalchemy import text
 from tests.resilience.crowd import Crowd
 from tests.trial import Said, Trial, said
+
+from ragstream.storage.database import Database
+from ragstream.storage.turns import SQLTurns
 
 pytestmark = [pytest.mark.redis, pytest.mark.timeout(300)]
 
@@ -303,6 +308,42 @@ async def test_a_worker_that_is_killed_interrupts_its_answers_and_no_others(
     await _kill_one(client, server, trial, streams=12)
     await until(lambda: "worker died" in server.said)
     assert (await client.get("/healthz")).status_code == 200
+
+
+@pytest.mark.postgres
+@pytest.mark.trial("T04", "kill -9 of a worker whose turns are in PostgreSQL")
+async def test_workers_share_turns_in_postgresql(
+    own_server: Callable[..., Server], postgres: Any, trial: Trial
+) -> None:
+    name = f"test_{uuid.uuid4().hex}"
+    admin = Database(postgres.url())
+    await admin.read(lambda connection: connection.exec_driver_sql(f"CREATE DATABASE {name}").close())
+    await admin.aclose()
+    server, database = own_server(workers=2, database_url=postgres.url(name)), Database(postgres.url(name))
+    async with asyncio.timeout(DEADLINE), connected(server) as client:
+        session = (await client.post("/api/v1/auth/session")).json()["id"]
+        for wish in ("3 words, 0 ms", "2 words, 0 ms"):
+            reply = await client.post("/api/v1/chatbot/chat", json=question(wish) | {"session_id": session})
+            assert reply.status_code == 200, reply.text
+        for _ in range(6):  # at any worker
+            history = (await client.get("/api/v1/chatbot/messages", params={"session_id": session})).json()
+            said_so_far = [message["content"].strip() for message in history["messages"]]
+            assert said_so_far == ["3 words, 0 ms", "word0 word1 word2", "2 words, 0 ms", "word0 word1"]
+        await _kill_one(client, server, trial, streams=8)
+        turns = SQLTurns(database)
+        assert await turns.unfinished() == []
+        rows = text("SELECT stream_id FROM turns WHERE session_id <> :session")
+        for stream_id in await database.read(
+            lambda connection: connection.scalars(rows, {"session": session}).all()
+        ):
+            turn, log = await turns.get(stream_id), await whole(client, stream_id)
+            assert turn is not None
+            assert turn.ending is not None
+            assert turn.ending.type == log.ending
+            assert turn.text == "".join(re.findall(r'"content":"(word\d+ )"', b"".join(log.blocks).decode()))
+            trial.cases += 1
+    assert trial.cases == 16
+    await database.aclose()
 
 
 @pytest.mark.nightly
