@@ -14,7 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
+
+from ragstream.storage.held import Held
 
 __all__ = ["Writer"]
 
@@ -26,12 +28,12 @@ class Writer:
     """Does writes in the order in which they come.
 
     Args:
-        engine: whose connections write.
+        held: the connections of threads, of which one is the writer's.
         prepare: readies a connection for a transaction; given the moment when its first caller gives up.
     """
 
-    def __init__(self, engine: Engine, prepare: Callable[[Connection, float], None]) -> None:
-        self._engine = engine
+    def __init__(self, held: Held, prepare: Callable[[Connection, float], None]) -> None:
+        self._held = held
         self._prepare = prepare
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="app-db-writer")
         self._waiting: OrderedDict[_Write, None] = OrderedDict()
@@ -59,7 +61,7 @@ class Writer:
             return
         batch, until = [first], monotonic() + _LONGEST
         try:
-            with self._engine.begin() as connection:
+            with self._held.connection() as connection, connection.begin():
                 self._prepare(connection, first.deadline)
                 first.result = first.work(connection)
                 driver: Any = connection.connection.dbapi_connection
