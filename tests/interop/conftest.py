@@ -18,7 +18,7 @@ from ragstream import ChatRequest, Ragstream, StreamEvent, Usage
 from ragstream.bootstrap.connection import Connection
 from ragstream.delivery.settings import DeliverySettings
 from ragstream.errors import ErrorCode, ProviderError
-from ragstream.events import Citation, EventType, ReasoningDelta, Source, ToolCall, ToolResult
+from ragstream.events import Citation, EventType, ReasoningDelta, Source, ToolCall, ToolCallDelta, ToolResult
 
 HERE = Path(__file__).parent
 SECONDS = 30.0  # the deadline of every wait
@@ -35,10 +35,15 @@ SOURCES = (
     Source(id="s2", title="Endings", uri="endings.md", quote="Stopping is…", score=0.7),
 )
 CALL = ToolCall(id="c1", name="look", arguments='{"where":"docs"}')
+PIECES = (
+    ToolCallDelta(index=0, id=CALL.id, name=CALL.name, arguments=CALL.arguments[:9]),
+    ToolCallDelta(index=0, arguments=CALL.arguments[9:]),
+)
 BEFORE = (  # what the answer says before its first word
     StreamEvent(type=EventType.SOURCES, sources=SOURCES),
     StreamEvent(type=EventType.REASONING_DELTA, reasoning_delta=ReasoningDelta(content="Let me ")),
     StreamEvent(type=EventType.REASONING_DELTA, reasoning_delta=ReasoningDelta(content="see.")),
+    *(StreamEvent(type=EventType.TOOL_CALL_DELTA, tool_call_delta=piece) for piece in PIECES),
     StreamEvent(type=EventType.TOOL_CALL, tool_call=CALL),
     StreamEvent(type=EventType.TOOL_RESULT, tool_result=ToolResult(id="c1", name="look", result="Found.")),
 )

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from ragstream.delivery.fault import Fault
 from ragstream.delivery.problem import problem
 from ragstream.delivery.protocols.base import Projection
-from ragstream.delivery.protocols.counted import Collected, Counted, unhappy
+from ragstream.delivery.protocols.counted import CallsBeingWritten, Collected, Counted, unhappy
 from ragstream.events import (
     Citation,
     EventType,
@@ -25,6 +25,7 @@ from ragstream.events import (
     StreamEvent,
     TextDelta,
     ToolCall,
+    ToolCallDelta,
     ToolResult,
     Usage,
 )
@@ -49,6 +50,7 @@ class AgentRun(Counted):
         self._thinking = ""  # the id of the reasoning that is being written
         self._thoughts = 0
         self._calls: set[str] = set()
+        self._calling = CallsBeingWritten()
 
     def done(self) -> bytes:
         """Return nothing: the client would parse a mark as JSON."""
@@ -70,7 +72,7 @@ class AgentRun(Counted):
             case StreamEvent(step=StepInfo() as info):
                 yield {"type": "STEP_STARTED", "stepName": info.label}
                 yield {"type": "STEP_FINISHED", "stepName": info.label}
-            case StreamEvent(type=EventType.TOOL_CALL | EventType.TOOL_RESULT):
+            case StreamEvent(type=EventType.TOOL_CALL_DELTA | EventType.TOOL_CALL | EventType.TOOL_RESULT):
                 yield from self._use(event)
             case _ if event.terminal:
                 yield from self._end(event)
@@ -105,23 +107,37 @@ class AgentRun(Counted):
             yield {"type": "REASONING_END", "messageId": name}
 
     def _use(self, event: StreamEvent) -> Iterator[Said]:
-        if event.tool_call is not None:
+        if event.tool_call_delta is not None:
+            yield from self._write_call(event.tool_call_delta)
+        elif event.tool_call is not None:
             yield from self._call(event.tool_call)
         elif event.tool_result is not None and event.tool_result.id in self._calls:
             yield self._came(event.tool_result)
 
+    def _write_call(self, piece: ToolCallDelta) -> Iterator[Said]:
+        if (known := self._calling.take(piece)) is None:
+            return
+        name, begins = known
+        if begins:
+            yield from self._begin_call(name, piece.name or "")
+        yield from _arguments(name, piece.arguments)
+
     def _call(self, call: ToolCall) -> Iterator[Said]:
-        yield from self._stop_thinking()
+        rest = self._calling.whole(call)
+        if rest is None:
+            yield from self._begin_call(call.id, call.name)
+        yield from _arguments(call.id, call.arguments if rest is None else rest)
         self._calls.add(call.id)
+        yield {"type": "TOOL_CALL_END", "toolCallId": call.id}
+
+    def _begin_call(self, name: str, tool: str) -> Iterator[Said]:
+        yield from self._stop_thinking()
         yield {
             "type": "TOOL_CALL_START",
-            "toolCallId": call.id,
-            "toolCallName": call.name,
+            "toolCallId": name,
+            "toolCallName": tool,
             "parentMessageId": self._message,
         }
-        if call.arguments:
-            yield {"type": "TOOL_CALL_ARGS", "toolCallId": call.id, "delta": call.arguments}
-        yield {"type": "TOOL_CALL_END", "toolCallId": call.id}
 
     def _came(self, result: ToolResult) -> Said:
         return {
@@ -134,6 +150,7 @@ class AgentRun(Counted):
 
     def _end(self, ending: StreamEvent) -> Iterator[Said]:
         yield from self._stop_thinking()
+        yield from ({"type": "TOOL_CALL_END", "toolCallId": name} for name in self._calling.unfinished())
         if self._writing:
             yield {"type": "TEXT_MESSAGE_END", "messageId": self._message}
         if error := unhappy(ending):
@@ -200,6 +217,11 @@ def _result(finish_reason: str | None, usage: Usage | None) -> Said:
 def _cited(citation: Citation, message: str) -> Said:
     place = {"start": citation.start, "end": citation.end}
     return {"messageId": message, "sourceId": citation.source_id, **place}
+
+
+def _arguments(name: str, piece: str) -> Iterator[Said]:
+    if piece:  # the client refuses an empty one
+        yield {"type": "TOOL_CALL_ARGS", "toolCallId": name, "delta": piece}
 
 
 def _custom(name: str, value: Any) -> Said:

@@ -25,10 +25,11 @@ from ragstream.events import (
     StreamEvent,
     TextDelta,
     ToolCall,
+    ToolCallDelta,
 )
 from ragstream.streamlog.base import Record
 
-__all__ = ["Collected", "Counted", "PendingCalls", "as_said", "is_link", "unhappy"]
+__all__ = ["CallsBeingWritten", "Collected", "Counted", "PendingCalls", "as_said", "is_link", "unhappy"]
 
 _REPLACED = StreamEvent(
     type=EventType.ERROR,
@@ -132,6 +133,35 @@ class PendingCalls:
     def handed_over(self) -> list[ToolCall]:
         """The calls that are the client's, once the answer is complete."""
         return list(self._calls.values())
+
+
+class CallsBeingWritten:
+    """Tool calls whose arguments come in pieces; one without an id belongs to the last call at its index."""
+
+    def __init__(self) -> None:
+        self._ids: dict[int, str] = {}
+        self._open: dict[str, tuple[str, str]] = {}  # the tool and the arguments so far, by the call's id
+
+    def take(self, piece: ToolCallDelta) -> tuple[str, bool] | None:
+        """Return the call's id and whether the piece begins it; None where nobody knows the call."""
+        name = piece.id or self._ids.get(piece.index, "")
+        begins = name not in self._open
+        if begins:
+            if not (piece.id and piece.name):
+                return None
+            self._ids[piece.index], self._open[name] = name, (piece.name, "")
+        tool, arguments = self._open[name]
+        self._open[name] = tool, arguments + piece.arguments
+        return name, begins
+
+    def whole(self, call: ToolCall) -> str | None:
+        """Return what no piece has told of a call that is whole now; None where none has begun it."""
+        begun = self._open.pop(call.id, None)
+        return None if begun is None else call.arguments.removeprefix(begun[1])
+
+    def unfinished(self) -> dict[str, str]:
+        """Return the tools of the calls that never became whole, by id: an attempt ended in their middle."""
+        return {name: tool for name, (tool, _) in self._open.items()}
 
 
 def unhappy(ending: StreamEvent) -> EventError | None:

@@ -5,7 +5,8 @@ are its own parts; a citation is a ``data-citation`` part; why an answer failed 
 since an ``error`` has nothing but a text.
 
 The client executes any call whose input is available, unless the chunk says that it was executed. So a call
-is shown as begun, and its input follows once it is known whose it is: with the result, or with the end.
+is shown as it is written, and its input is available once it is known whose it is: with the result, or with
+the end.
 """
 
 from __future__ import annotations
@@ -20,7 +21,14 @@ from starlette.responses import Response
 from ragstream.delivery.fault import Fault
 from ragstream.delivery.problem import plain_words
 from ragstream.delivery.protocols.base import Projection
-from ragstream.delivery.protocols.counted import Collected, Counted, PendingCalls, is_link, unhappy
+from ragstream.delivery.protocols.counted import (
+    CallsBeingWritten,
+    Collected,
+    Counted,
+    PendingCalls,
+    is_link,
+    unhappy,
+)
 from ragstream.events import (
     Citation,
     EventType,
@@ -31,6 +39,7 @@ from ragstream.events import (
     StreamEvent,
     TextDelta,
     ToolCall,
+    ToolCallDelta,
     ToolResult,
 )
 
@@ -59,6 +68,7 @@ class UIMessages(Counted):
         self._parts = 0
         self._citations = 0
         self._calls = PendingCalls()
+        self._writing = CallsBeingWritten()
 
     def _say(self, event: StreamEvent) -> Iterator[Said]:
         match event:
@@ -80,7 +90,7 @@ class UIMessages(Counted):
                 yield {"type": "start-step"}
             case StreamEvent(step=StepInfo() as info):
                 yield {"type": "data-step", "data": info, "transient": True}
-            case StreamEvent(type=EventType.TOOL_CALL | EventType.TOOL_RESULT):
+            case StreamEvent(type=EventType.TOOL_CALL_DELTA | EventType.TOOL_CALL | EventType.TOOL_RESULT):
                 yield from self._use(event)
             case _ if event.terminal:
                 yield from self._end(event)
@@ -98,9 +108,21 @@ class UIMessages(Counted):
             kind, name = self._open.popitem()
             yield {"type": f"{kind}-end", "id": name}
 
+    def _write_call(self, piece: ToolCallDelta) -> Iterator[Said]:
+        if (known := self._writing.take(piece)) is None:
+            return
+        name, begins = known
+        if begins:
+            yield from self._close()
+            yield {"type": "tool-input-start", "toolCallId": name, "toolName": piece.name, "dynamic": True}
+        if piece.arguments:
+            yield {"type": "tool-input-delta", "toolCallId": name, "inputTextDelta": piece.arguments}
+
     def _use(self, event: StreamEvent) -> Iterator[Said]:
+        if event.tool_call_delta is not None:
+            yield from self._write_call(event.tool_call_delta)
         executed = self._calls.take(event)
-        if event.tool_call is not None:
+        if event.tool_call is not None and self._writing.whole(event.tool_call) is None:
             yield from self._close()
             yield {"type": "tool-input-start", **_named(event.tool_call)}
         if executed is not None and event.tool_result is not None:
@@ -109,6 +131,7 @@ class UIMessages(Counted):
 
     def _end(self, ending: StreamEvent) -> Iterator[Said]:
         yield from self._close()
+        yield from (_left(name, tool) for name, tool in self._writing.unfinished().items())
         told = _ending(ending)
         error = unhappy(ending)
         if error is None:
@@ -229,6 +252,16 @@ def _called(call: ToolCall) -> Said:
         wrong = {"input": call.arguments, "errorText": "The model wrote arguments that are not JSON."}
         return {"type": "tool-input-error", **told, **wrong}
     return {"type": "tool-input-available", **told, "input": arguments}
+
+
+def _left(name: str, tool: str) -> Said:
+    """End a call that the model never finished; it is no client's to go on with."""
+    wrong = {"input": None, "errorText": "The model did not finish this call."}
+    return (
+        {"type": "tool-input-error", "toolCallId": name, "toolName": tool, "dynamic": True}
+        | wrong
+        | {"providerExecuted": True}
+    )
 
 
 def _came(result: ToolResult) -> Said:

@@ -44,6 +44,15 @@ PAPER = Source(
 SOURCES = StreamEvent(type=EventType.SOURCES, sources=(LINK, PAPER))
 CALL = StreamEvent(type=EventType.TOOL_CALL, tool_call=ToolCall(id="c1", name="look", arguments='{"at":1}'))
 RESULT = StreamEvent(type=EventType.TOOL_RESULT, tool_result=ToolResult(id="c1", name="look", result="seen"))
+PIECES = tuple(
+    StreamEvent(type=EventType.TOOL_CALL_DELTA, tool_call_delta=piece)
+    for piece in (
+        ToolCallDelta(index=0, id="c1", name="look", arguments='{"at"'),
+        ToolCallDelta(index=0),
+        ToolCallDelta(index=0, arguments=":1}"),
+        ToolCallDelta(index=7, arguments="of no call"),
+    )
+)
 STEP = StreamEvent(type=EventType.STEP, step=StepInfo(node="N", label="n", number=1, duration_ms=1.0))
 USAGE = Usage(prompt_tokens=9, completion_tokens=2, total_tokens=11, cached_tokens=4, reasoning_tokens=1)
 
@@ -122,7 +131,10 @@ def _event(kind: EventType, words: str, call: int, flag: bool) -> StreamEvent:
         EventType.CITATION: cited("s1" if flag else "s9", 0, 1),
         EventType.TOOL_CALL: _call(f"c{call}", "{}" if flag else words),
         EventType.TOOL_CALL_DELTA: StreamEvent(
-            type=EventType.TOOL_CALL_DELTA, tool_call_delta=ToolCallDelta(index=0, arguments=words)
+            type=EventType.TOOL_CALL_DELTA,
+            tool_call_delta=ToolCallDelta(
+                index=0, id=f"c{call + 1}" if flag else None, name="f" if flag else None, arguments=words
+            ),
         ),
         EventType.TOOL_RESULT: StreamEvent(
             type=EventType.TOOL_RESULT,

@@ -12,6 +12,7 @@ from tests.unit.delivery.protocols.sayings import (
     CALL,
     CANCELLED,
     INTERRUPTED,
+    PIECES,
     RESULT,
     SOURCES,
     START,
@@ -79,6 +80,19 @@ def test_tools_and_sources() -> None:
     assert [source["id"] for source in said[1]["value"]] == ["s1", "s2"]
     kinds = [event["type"] for event in said if event.get("toolCallId") == "c1"]
     assert kinds == ["TOOL_CALL_START", "TOOL_CALL_ARGS", "TOOL_CALL_END", "TOOL_CALL_RESULT"]
+
+
+def test_a_call_is_shown_as_it_is_written() -> None:
+    def of_call(*said: StreamEvent) -> list[tuple[str, str]]:
+        about = (event for event in events(START, *said) if event.get("toolCallId") == "c1")
+        return [(event["type"].removeprefix("TOOL_CALL_"), event.get("delta", "")) for event in about]
+
+    start, pieces = ("START", ""), [("ARGS", '{"at"'), ("ARGS", ":1}")]
+    end, result = ("END", ""), ("RESULT", "")
+    assert of_call(*PIECES, CALL, RESULT, complete()) == [start, *pieces, end, result]
+    assert of_call(PIECES[0], CALL, RESULT, complete()) == [start, *pieces, end, result]
+    assert of_call(CALL, RESULT, complete()) == [start, ("ARGS", '{"at":1}'), end, result]
+    assert of_call(*PIECES, failed()) == [start, *pieces, end]
 
 
 def test_steps() -> None:

@@ -10,6 +10,7 @@ from tests.unit.delivery.protocols.sayings import (
     CALL,
     CANCELLED,
     INTERRUPTED,
+    PIECES,
     RESULT,
     SOURCES,
     START,
@@ -106,6 +107,24 @@ def test_tools() -> None:
         ("tool-input-error", "c2"),
     ]
     assert said[1]["input"] == {"at": 1}
+
+
+def test_a_call_is_shown_as_it_is_written() -> None:
+    def of_call(*said: StreamEvent) -> list[str]:
+        stream = told(UI, records(START, *said)).decode().replace("data: ", "")
+        return [block.replace('"toolCallId":"c1",', "") for block in stream.split("\n\n") if "c1" in block]
+
+    written = [
+        '{"type":"tool-input-start","toolName":"look","dynamic":true}',
+        '{"type":"tool-input-delta","inputTextDelta":"{\\"at\\""}',
+        '{"type":"tool-input-delta","inputTextDelta":":1}"}',
+    ]
+    available, came = of_call(CALL, RESULT, complete())[1:]
+    assert '"input":{"at":1},"providerExecuted":true' in available
+    assert of_call(*PIECES, CALL, RESULT, complete()) == [*written, available, came]
+    (left,) = of_call(*PIECES, failed())[3:]
+    assert left.startswith('{"type":"tool-input-error"')
+    assert left.endswith('"providerExecuted":true}'), "else a page that goes on by itself would ask again"
 
 
 def test_a_call_is_the_clients_to_execute_only_where_nobody_else_does() -> None:
