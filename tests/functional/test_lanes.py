@@ -235,6 +235,15 @@ async def test_pages_of_named_origins_may_ask(listening: Listening) -> None:
     assert exposed == {"x-stream-id", "x-session-id", "x-request-id", "retry-after", "x-should-retry"}
 
 
+async def test_pages_learn_what_was_refused_late(listening: Listening) -> None:
+    async with listening(Ragstream(hello, origins=[PAGE]).app) as client:
+        reply = await client.get("/api/v1/streams/none", headers={"origin": PAGE, "x-request-id": "r1"})
+    assert reply.status_code == 404
+    assert reply.json()["code"] == "not_found"
+    assert reply.headers["access-control-allow-origin"] == PAGE
+    assert reply.headers["x-request-id"] == "r1"
+
+
 async def test_pages_of_other_origins_learn_nothing(listening: Listening) -> None:
     foreign = {"origin": "https://evil.example"}
     async with listening(Ragstream(hello, origins=[PAGE]).app) as client:

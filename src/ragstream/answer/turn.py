@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -57,7 +56,7 @@ class Turn(State):
     attempts: list[Attempt] = field(default_factory=list)
     rounds: list[Round] = field(default_factory=list)  # of tools
     usages: list[Usage] = field(default_factory=list)  # of every call that this answer needed
-    unsaid: deque[StreamEvent] = field(default_factory=deque)  # written by the model, next to be said
+    unsaid: list[StreamEvent] = field(default_factory=list)  # written by the model, next to be said
     completion: StreamEvent | None = None  # how the provider ended its last successful attempt
     calls: tuple[ToolCall, ...] = ()  # what the model called in it, for the lane to execute
     unstored: StreamEvent | None = None  # the ending, while it is being stored: until then it has failed
@@ -107,7 +106,7 @@ class Turn(State):
         if self.citations is not None:
             self.unsaid += text_events(*self.citations.finish())
         while self.unsaid:
-            yield self.unsaid.popleft()
+            yield self.unsaid.pop(0)
 
     def end_round(self, results: Sequence[ToolResult]) -> None:
         """Note that the model's calls were executed: what it says next begins a new round."""

@@ -8,10 +8,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
-from ragstream.api.forms import told, told_error
+from ragstream.api.forms import failed, told, told_error
 from ragstream.api.middleware import request_id
 from ragstream.delivery.fault import Fault
-from ragstream.errors import InvalidField, RagstreamError, ReaderError
+from ragstream.errors import InvalidField, RagstreamError
 from ragstream.telemetry import get_logger
 
 __all__ = ["install"]
@@ -30,9 +30,7 @@ def install(app: FastAPI) -> None:
 
 
 async def _ours(request: Request, error: RagstreamError) -> Response:
-    if error.status == 500 and not isinstance(error, ReaderError):  # who left needs no answer
-        _log.error("request failed", exc_info=error)
-    return told_error(request.scope, error)
+    return failed(request.scope, error)
 
 
 async def _framework(request: Request, error: HTTPException) -> Response:

@@ -7,9 +7,12 @@ from starlette.types import Scope
 
 from ragstream.delivery.fault import Fault, fault_of_error
 from ragstream.delivery.problem import openai_error, plain_words, problem
-from ragstream.errors import RagstreamError
+from ragstream.errors import RagstreamError, ReaderError
+from ragstream.telemetry import get_logger
 
-__all__ = ["told", "told_error"]
+__all__ = ["failed", "told", "told_error"]
+
+_log = get_logger(__name__)
 
 
 def told(scope: Scope, fault: Fault) -> Response:
@@ -26,3 +29,10 @@ def told(scope: Scope, fault: Fault) -> Response:
 def told_error(scope: Scope, error: RagstreamError) -> Response:
     """Return the response that says an error of ours."""
     return told(scope, fault_of_error(error))
+
+
+def failed(scope: Scope, error: RagstreamError) -> Response:
+    """Return the response to a request that failed by this error, and log what is nobody's but ours."""
+    if error.status == 500 and not isinstance(error, ReaderError):  # who left needs no answer
+        _log.error("request failed", exc_info=error)
+    return told_error(scope, error)

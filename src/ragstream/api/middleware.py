@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ragstream.api.forms import told_error
-from ragstream.errors import BadRequest, HeadersTooLarge, RequestError, URLTooLong
+from ragstream.api.forms import failed, told_error
+from ragstream.errors import BadRequest, HeadersTooLarge, RagstreamError, RequestError, URLTooLong
 
 __all__ = ["Guard", "RequestId", "request_id"]
+
+Work = Callable[[], Awaitable[None]]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _MOST_HEADERS = 100
@@ -27,7 +29,10 @@ def request_id(scope: Scope) -> str:
 
 
 class RequestId:
-    """Takes ``X-Request-Id`` in, or makes one, and gives it back."""
+    """Takes ``X-Request-Id`` in, or makes one, and gives it back.
+
+    Whoever sends for long waits until all the layers below have returned, by ``scope["state"]["run_later"]``.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -38,15 +43,29 @@ class RequestId:
             return
         given = Headers(scope=scope).get("x-request-id", "")
         name = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-        scope.setdefault("state", {})["request_id"] = name
+        later, started = list[tuple[Work, Send]](), False
+        scope.setdefault("state", {}).update(request_id=name, run_later=later.append)
+        known = dict(scope)
 
         async def send_with_id(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 MutableHeaders(scope=message)["x-request-id"] = name
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=name):
             await self._app(scope, receive, send_with_id)
+            scope.clear()  # of what the layers noted, which have returned
+            scope.update(known)
+            del known
+            for work, send_through in later:
+                try:
+                    await work()
+                except RagstreamError as error:
+                    if started:
+                        raise
+                    await failed(scope, error)(scope, receive, send_through)
 
 
 class Guard:

@@ -12,12 +12,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from time import perf_counter
 from typing import Any
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, Status, StatusCode, set_span_in_context
+from opentelemetry.trace import Span, Status, StatusCode, Tracer, set_span_in_context
 
 from ragstream.blueprint.binding import Lane, Step
 from ragstream.blueprint.state import State
@@ -38,6 +38,7 @@ __all__ = ["Listener", "Visit", "journey", "overheard"]
 
 Listener = Callable[[Lane, Mapping[str, Any]], None]  # takes the attributes of a step's line
 
+_UNTRACED = nullcontext(None)
 _listeners: list[Listener] = []
 _logger = logging.getLogger("ragstream.steps")
 _enabled = _logger.isEnabledFor
@@ -45,15 +46,17 @@ _STOPPED = (asyncio.CancelledError, GeneratorExit)  # the walk is cancelled, or 
 _NOT_OURS = (*_STOPPED, ReaderError, RequestError, AnswerStopped, ProducerDied, Unavailable)
 
 
-@contextmanager
-def journey(lane: Lane, state: State) -> Iterator[Context | None]:
+def journey(lane: Lane, state: State) -> AbstractContextManager[Context | None]:
     """Trace a walk: give the context that its steps' spans belong to, or None while tracing is off.
 
     The span is never made the current one here, because the walk yields and whoever pulls it has its own.
     """
-    if (spans := tracer()) is None:
-        yield None
-        return
+    spans = tracer()
+    return _UNTRACED if spans is None else _traced(spans, lane, state)
+
+
+@contextmanager
+def _traced(spans: Tracer, lane: Lane, state: State) -> Iterator[Context]:
     span = spans.start_span(f"RAG {lane.name}", attributes={"ragstream.request_id": state.request_id})
     try:
         yield set_span_in_context(span)

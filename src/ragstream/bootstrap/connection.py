@@ -36,13 +36,13 @@ class Connection(_HTTPProtocol):
     unknown length past ``send``, unless the client takes nothing at present; it returns whether it did.
     """
 
-    _head_timer: asyncio.TimerHandle | None = None
-    _head_size = 0
+    __slots__ = ("_head_size", "_head_timer")  # two attributes more in its dictionary, and it doubles
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._head_size = 0
         self.app_state = {**self.app_state, "abort": transport.abort}
-        self._head_timer = self.loop.call_later(_HEAD_SECONDS, transport.close)
+        self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(_HEAD_SECONDS, transport.close)
 
     def on_headers_complete(self) -> None:
         """Prepare the response, before the task that answers has begun; httptools calls it."""
@@ -78,6 +78,7 @@ class Connection(_HTTPProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # uvicorn leaves the timer of a line that was cut
         self._forget_head()
 
     def _forget_head(self) -> None:

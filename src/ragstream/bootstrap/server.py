@@ -21,7 +21,7 @@ from ragstream.bootstrap.models import require_model
 from ragstream.bootstrap.paths import require_paths
 from ragstream.bootstrap.service import Service
 from ragstream.bootstrap.serving import Server, address_of, listen, loop_factory
-from ragstream.delivery.reader import race
+from ragstream.delivery.beside import race
 from ragstream.settings import Settings, prepare_data_dir
 from ragstream.telemetry import configure_logging, start_tracing
 

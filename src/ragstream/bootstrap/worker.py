@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection as Pipe
 from ragstream.bootstrap import wiring
 from ragstream.bootstrap.service import Service
 from ragstream.bootstrap.serving import Server, loop_factory
-from ragstream.delivery.reader import race
+from ragstream.delivery.beside import race
 from ragstream.errors import RagstreamError
 from ragstream.settings import Settings
 from ragstream.telemetry import configure_logging, start_tracing

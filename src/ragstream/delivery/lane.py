@@ -1,8 +1,14 @@
-"""LaneResponse: an ASGI response whose call runs the request lane."""
+"""LaneResponse: an ASGI response whose call runs the request lane.
+
+An answer may be read for minutes, and the way to its route, through the framework's layers, is some twenty
+frames deep. So the lane runs once all of them have returned, where ``scope["state"]["run_later"]`` takes it;
+their ``send`` goes on working.
+"""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -28,16 +34,25 @@ class LaneResponse(Response):
         self._request_id = request_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the lane; a reader that is gone needs no answer."""
+        """Run the lane, now or a moment later."""
         exchange = Exchange(
             scope=scope, receive=receive, send=send, intake=self._intake, request_id=self._request_id
         )
-        try:
-            await run(self._lane, exchange, self._kit)
-        except ReaderEvicted:
-            await _cut(scope, receive)
-        except ReaderError:  # leaving is not failing: the answer goes on without this reader
-            return
+        work = partial(_serve, self._lane, exchange, self._kit)
+        if (run_later := scope.get("state", {}).get("run_later")) is not None:
+            run_later((work, send))
+        else:
+            await work()
+
+
+async def _serve(lane: Lane, exchange: Exchange, kit: DeliveryKit) -> None:
+    """Run the lane; a reader that is gone needs no answer."""
+    try:
+        await run(lane, exchange, kit)
+    except ReaderEvicted:
+        await _cut(exchange.scope, exchange.receive)
+    except ReaderError:  # leaving is not failing: the answer goes on without this reader
+        return
 
 
 async def _cut(scope: Scope, receive: Receive) -> None:

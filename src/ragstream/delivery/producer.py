@@ -2,7 +2,8 @@
 
 1. An event is appended to the log and applied to the answer, and only then is the next one pulled.
 2. A stop, a deadline or a fault ends the generator; the same turn then runs from its lane's rescue node in
-   a fresh task, which nothing cancels. So a stopped answer is ended, stored and counted like any other.
+   a fresh task, which nothing cancels. So a stopped answer is ended, stored and counted like any other. Until
+   then there is one task, the one that pulls: thousands of answers may wait for their providers.
 3. Once the ending is decided, a stop changes nothing.
 4. A generator that does not end when it is told to is left behind: what it still says goes nowhere.
 """
@@ -10,7 +11,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from time import perf_counter
 
@@ -43,10 +44,13 @@ class Producer:
         self.cause: BaseException | None = None  # why the generator was ended
         self.left_behind: asyncio.Task[None] | None = None  # a pull that did not end when it was told to
         self.writer: Writer
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # once all is stored
+        self._before = run.answer.seq
         self._observe_gap = metrics.token_gap.observe
         self._last_delta: float | None = None
         self._pulling: asyncio.Task[None] | None = None
-        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._patience: asyncio.TimerHandle | None = None  # with a generator that was told to end
+        self._then: Callable[[], None]
         self._abandoned: AsyncGenerator[StreamEvent, None] | None = None
 
     @property
@@ -64,33 +68,46 @@ class Producer:
         """The conversation that it belongs to."""
         return self.run.question.session_id
 
+    @property
+    def events(self) -> int:
+        """How many events were logged here."""
+        return self.run.answer.seq - self._before
+
+    def begin(self, then: Callable[[], None]) -> None:
+        """Pull the generator, in a task, until it ends or is ended for a cause; call ``then`` in any case."""
+        self._then = then
+        if self.cause is not None:
+            then()
+            return
+        self._pulling = asyncio.create_task(self._pull(self.generator), name=f"answer {self.stream_id}")
+        self._pulling.add_done_callback(self._pulled)
+
     def end(self, cause: BaseException) -> None:
         """End the generator for this cause, unless the ending is decided or another cause was first."""
         if self.cause is None and self.run.ending is None:
             self.cause = cause
-            self._ended.set_result(None)
-            if self._pulling is not None:
-                self._pulling.cancel()
+            if self._pulling is not None and self._pulling.cancel():
+                loop = asyncio.get_running_loop()
+                self._patience = loop.call_later(UNWINDING, self._leave_behind, self._pulling)
 
-    async def produce(self) -> None:
-        """Pull to the end, or to a cause; then rescue."""
-        if self.cause is None:
-            await self._pull_until_cause()
+    async def finish(self) -> None:
+        """Rescue the answer, if it has no ending now that its generator has ended."""
         if self.run.answer.ending is None:
             cause = self.cause or ProgrammingError("the answer's generator ended without an ending")
             await self._pull(self.run.rescue(cause))
 
-    async def _pull_until_cause(self) -> None:
-        self._pulling = pulling = asyncio.create_task(self._pull(self.generator))
-        await asyncio.wait({pulling, self._ended}, return_when=asyncio.FIRST_COMPLETED)
-        if not pulling.done():
-            await asyncio.wait({pulling}, timeout=UNWINDING)
-        if not pulling.done():
-            self._leave_behind(pulling)
-        elif self.cause is None and not pulling.cancelled():
-            self.cause = pulling.exception()
+    def _pulled(self, pulling: asyncio.Task[None]) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+        if self.left_behind is not None:
+            return
+        fault = None if pulling.cancelled() else pulling.exception()
+        self.cause = self.cause or fault
+        self._then()
 
     def _leave_behind(self, pulling: asyncio.Task[None]) -> None:
+        if pulling.done():  # at the last moment
+            return
         self._abandoned = self.generator
         self.left_behind = pulling
         _log.warning(
@@ -98,6 +115,7 @@ class Producer:
             stream_id=self.stream_id,
             seconds=UNWINDING,
         )
+        self._then()
 
     async def _pull(self, generator: AsyncGenerator[StreamEvent, None]) -> None:
         writer, answer = self.writer, self.run.answer

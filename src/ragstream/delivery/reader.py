@@ -1,21 +1,22 @@
 """Reader: one HTTP response that streams, from its held head to the write deadline.
 
-Three things happen at once, and the first to finish ends the others: frames are written as they come, the
-pulse acts on silence (release the head, send a heartbeat, give up a stuck reader) and on notice to go, and
-``receive`` tells when the client leaves, because ``send`` need not raise after it left.
+The request's own task waits in ``receive`` for the client to leave, because ``send`` need not raise after it
+left. Beside it a task writes the frames as they come, a timer acts on silence (release the head, send a
+heartbeat, give up a stuck reader), and there may be notice to go. Thousands may wait for answers that say
+nothing for long: each is one timer and one task more, and a heartbeat is a task only while it is written.
 """
 
 from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any
 
 from starlette.types import Receive, Send
 
 from ragstream.delivery import sse
+from ragstream.delivery.beside import Beside
 from ragstream.delivery.frames import Frame
 from ragstream.delivery.readers import Notice
 from ragstream.delivery.setup import StreamSetup
@@ -23,7 +24,7 @@ from ragstream.errors import ReaderEvicted, ReaderLeft
 from ragstream.events import EventType
 from ragstream.streamlog.base import Record
 
-__all__ = ["Reader", "race", "until_left"]
+__all__ = ["Reader", "until_left"]
 
 _WINDOW = 16 + 10  # gzip in a 1 KiB window: memory decides, 18 KB a stream instead of 101
 _MEMORY = 4
@@ -60,11 +61,12 @@ class Reader:
         self._write_now = None if setup.compression else write_now
         self._ids = ids
         self._on_first = on_first
-        self._notice = notice or asyncio.get_running_loop().create_future()
+        self._notice = notice
         self._gzip = zlib.compressobj(6, zlib.DEFLATED, _WINDOW, _MEMORY) if setup.compression else None
         self._held = bytearray()
         self._turn = asyncio.Lock()  # one writer at a time: a frame, a heartbeat or a farewell
-        self._clock = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
+        self._clock = self._loop.time
         self._writing_since: float | None = None
         self._last_write = self._clock()  # when it began
         self.started = False
@@ -87,9 +89,10 @@ class Reader:
         """
         async with aclosing(frames):
             try:
-                await race(
-                    self._write_all(frames, may_refuse=may_refuse), self._pulse(), until_left(self._receive)
-                )
+                async with Beside() as self._beside:
+                    writing = self._write_all(frames, may_refuse=may_refuse)
+                    self._beside.start(writing, then_end=True)  # each token wakes all the frames of its task
+                    await self._attend()
             except ReaderLeft:
                 if self.sent_away is None:  # else the server may have told us of the end that we made
                     raise
@@ -120,6 +123,18 @@ class Reader:
                 return
             if frame.terminal or not frame.held:
                 await self.release()
+
+    async def _attend(self) -> None:
+        """Wait for the client to leave; meanwhile act on silence, and on notice."""
+        self._timer = self._loop.call_later(self._setup.head_hold, self._ring)
+        if self._notice is not None:
+            self._notice.add_done_callback(self._go)
+        try:
+            await until_left(self._receive)
+        finally:
+            self._timer.cancel()
+            if self._notice is not None:
+                self._notice.remove_done_callback(self._go)
 
     async def release(self) -> None:
         """Send the head and what was held back; idempotent."""
@@ -166,21 +181,22 @@ class Reader:
         self._writing_since, self._last_write = None, began
         self.bytes_sent += len(data)
 
-    async def _pulse(self) -> None:
-        """Act on silence until there is notice to go; then send the reader away."""
-        clock = self._clock
-        await asyncio.wait({self._notice}, timeout=self._setup.head_hold)
-        if not self._turn.locked():  # else the head is being sent, or cannot be
-            await self.release()
-        while not self._notice.done():
-            await asyncio.wait({self._notice}, timeout=self._wait(clock()))
-            now = clock()
-            if self._writing_since is not None:
-                if now - self._writing_since >= self._setup.write_deadline:
-                    raise self._evicted()
-            elif now - self._last_write >= self._setup.heartbeat:
-                await self.write(self._setup.projection.heartbeat)
-        await self._send_away(self._notice.result())
+    def _ring(self) -> None:
+        """Act on silence, and set the timer anew."""
+        now, setup = self._clock(), self._setup
+        if self._writing_since is not None:
+            if now - self._writing_since >= setup.write_deadline:
+                self._beside.end(self._evicted())
+                return
+        elif not self.started:
+            self._beside.start(self.release())
+        elif now - self._last_write >= setup.heartbeat:
+            self._beside.start(self.write(setup.projection.heartbeat))
+        self._timer = self._loop.call_later(self._wait(now), self._ring)
+
+    def _go(self, notice: asyncio.Future[Notice]) -> None:
+        self._timer.cancel()
+        self._beside.start(self._send_away(notice.result()))
 
     async def _send_away(self, notice: Notice) -> None:
         """End the response between two events, with word when to come back; who has all stays for DONE."""
@@ -190,11 +206,12 @@ class Reader:
                 await self._turn.acquire()  # and never released: nothing follows
                 if self.terminal is not None:
                     self._turn.release()
-                    await asyncio.get_running_loop().create_future()  # the end is being written
+                    await self._loop.create_future()  # the end is being written
                 self.sent_away = notice
                 await self._send_body(sse.encode(retry=notice.retry), more=False)
         except TimeoutError:
             raise self._evicted() from None
+        self._beside.end()
 
     def _evicted(self) -> ReaderEvicted:
         return ReaderEvicted(f"The reader took nothing for {self._setup.write_deadline:g} s.")
@@ -214,17 +231,3 @@ async def until_left(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
     raise ReaderLeft("The reader closed the connection.")
-
-
-async def race(first: Coroutine[Any, Any, None], *others: Coroutine[Any, Any, None]) -> None:
-    """Run ``first`` to its end beside the others; whoever raises ends them all and its error is raised."""
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in (first, *others)]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in tasks:
-        if task in done and (fault := task.exception()) is not None:
-            raise fault

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from starlette.requests import Request
 
@@ -80,6 +81,7 @@ def prepare(
     )
 
 
+@lru_cache(maxsize=64)  # one tuple for all streams alike, not one for each
 def stream_headers(
     settings: DeliverySettings, *, compression: bool, more: tuple[tuple[str, str], ...] = ()
 ) -> Headers:

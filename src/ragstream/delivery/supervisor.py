@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from time import perf_counter
 
 from ragstream.delivery.base import AnswerRun
@@ -64,7 +65,8 @@ class Supervisor:
         self._producers: dict[str, Producer] = {}
         self._owners: Counter[str] = Counter()  # answers under way
         self._newest: dict[str, Producer] = {}  # of those under way, by session
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Future[None]] = set()  # done when the answer is over
+        self._finishing: set[asyncio.Task[None]] = set()
         self._left_behind: set[asyncio.Task[None]] = set()  # the loop itself would forget them
         self._draining = False
         self.claiming = asyncio.Lock()  # held from the claim of an idempotency key until its log is open
@@ -112,9 +114,9 @@ class Supervisor:
         cause = ProducerDied("The process that wrote this answer ended.")
         producer = Producer(run, run.rescue(cause), self._metrics)
         producer.writer = writer
-        run.attach(writer)
         self._enter(producer)
-        await self._finish(producer)
+        self._supervise(producer)
+        await asyncio.wait([producer.over])
         if run.answer.ending is None:
             raise StoreError("The stream log does not take the ending of an answer.")
         self._metrics.settled.inc()
@@ -153,12 +155,12 @@ class Supervisor:
     async def drain(self, seconds: float) -> None:
         """Take no new answers, let the running ones end within ``seconds``, interrupt the rest."""
         self._draining = True
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
+        if self._under_way:
+            await asyncio.wait(tuple(self._under_way), timeout=seconds)
         for producer in self._producers.values():
             producer.end(ProducerDied("The server shut down before the answer was whole."))
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_CLOSING)
+        if self._under_way:
+            await asyncio.wait(tuple(self._under_way), timeout=_CLOSING)
         self.readers.close()
 
     def _admit(self, owner: str) -> None:
@@ -198,21 +200,23 @@ class Supervisor:
 
     def _supervise(self, producer: Producer) -> None:
         producer.run.attach(producer.writer)
-        task = asyncio.create_task(self._finish(producer), name=f"answer {producer.stream_id}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _finish(self, producer: Producer) -> None:
-        alarm = asyncio.get_running_loop().call_later(
-            self._deadline,
-            producer.end,
-            LimitExceeded("The answer took too long.", code=ErrorCode.DEADLINE_EXCEEDED),
-        )
         self._metrics.producers.inc()
-        before = producer.run.answer.seq
+        self._under_way.add(producer.over)
+        producer.over.add_done_callback(self._under_way.discard)
+        alarm = asyncio.get_running_loop().call_later(self._deadline, _expire, producer)
+        producer.begin(partial(self._finish, producer, alarm))
+
+    def _finish(self, producer: Producer, alarm: asyncio.TimerHandle) -> None:
+        """End the answer in a task that nothing cancels, now that its generator has ended or was left."""
+        task = asyncio.create_task(self._end(producer, alarm), name=f"end of answer {producer.stream_id}")
+        self._finishing.add(task)
+        task.add_done_callback(self._finishing.discard)
+        task.add_done_callback(lambda _: producer.over.set_result(None))
+
+    async def _end(self, producer: Producer, alarm: asyncio.TimerHandle) -> None:
         try:
-            await producer.produce()
-            self._metrics.events.inc(producer.run.answer.seq - before)
+            await producer.finish()
+            self._metrics.events.inc(producer.events)
         except StoreError as fault:  # the log is closed to us: its readers are told by their own reads
             if not isinstance(fault, LeaseLost):  # it was deleted, or is somebody else's now
                 self._log_failed_at = perf_counter()
@@ -236,6 +240,10 @@ class Supervisor:
         self._left_behind.discard(left_behind)
         if not left_behind.cancelled():
             left_behind.exception()  # of no interest to anybody: the answer has ended without it
+
+
+def _expire(producer: Producer) -> None:
+    producer.end(LimitExceeded("The answer took too long.", code=ErrorCode.DEADLINE_EXCEEDED))
 
 
 async def _say_internal_error(producer: Producer) -> None:

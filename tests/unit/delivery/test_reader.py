@@ -12,7 +12,7 @@ import pytest
 from starlette.requests import Request
 
 from ragstream.delivery.frames import Frame
-from ragstream.delivery.reader import Reader, race
+from ragstream.delivery.reader import Reader
 from ragstream.delivery.readers import Notice
 from ragstream.delivery.settings import DeliverySettings
 from ragstream.delivery.setup import StreamSetup, prepare
@@ -230,6 +230,25 @@ async def test_who_takes_nothing_is_evicted_without_an_end() -> None:
     assert all(message.get("more_body", True) for message in client.messages)
 
 
+async def test_who_takes_nothing_of_a_silent_answer_is_evicted_too() -> None:
+    client, closed = Client(), list[bool]()
+    subject = reader(client, head_hold=0.0, heartbeat=0.01, write_deadline=0.05)
+    client.reading.clear()  # not even the head, then not the heartbeat
+    async with asyncio.timeout(5):
+        with pytest.raises(ReaderEvicted, match="took nothing"):
+            await subject.deliver(frames([asyncio.Event()], closed), may_refuse=True)
+    client.reading.set()
+    subject = reader(client, head_hold=0.0, heartbeat=0.01, write_deadline=0.05)
+    task = asyncio.create_task(subject.deliver(frames([asyncio.Event()], closed), may_refuse=True))
+    await client.got(3)
+    client.reading.clear()
+    async with asyncio.timeout(5):
+        with pytest.raises(ReaderEvicted, match="took nothing"):
+            await task
+    assert closed == [True, True]
+    assert len(asyncio.all_tasks()) == 1
+
+
 async def test_compressed_events_can_be_read_one_by_one() -> None:
     client, closed = Client(), list[bool]()
     subject = reader(client, head_hold=60.0, compression=True)
@@ -253,23 +272,6 @@ async def test_cancelling_the_request_closes_the_frames() -> None:
         await task
     assert closed == [True]
     assert len(asyncio.all_tasks()) == 1
-
-
-async def test_race_raises_the_first_error_and_ends_the_others() -> None:
-    ended: list[str] = []
-
-    async def waits() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.append("ended")
-
-    async def fails() -> None:
-        raise ReaderLeft("gone")
-
-    with pytest.raises(ReaderLeft):
-        await race(waits(), fails())
-    assert ended == ["ended"]
 
 
 async def test_who_is_sent_away_is_told_when_to_come_back_and_nothing_after() -> None:

@@ -43,7 +43,7 @@ async def call_provider(turn: Turn, kit: AnswerKit) -> AsyncGenerator[StreamEven
                     continue
                 speaker.take(event)
                 while turn.unsaid:
-                    said = turn.unsaid.popleft()
+                    said = turn.unsaid.pop(0)
                     delivered = delivered or said.type in _DELTAS
                     calling = calling or said.type in _CALLS
                     yield said

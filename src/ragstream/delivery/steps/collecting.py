@@ -9,11 +9,12 @@ import msgspec
 from starlette.responses import Response
 
 from ragstream.blueprint import step
+from ragstream.delivery.beside import race
 from ragstream.delivery.exchange import Exchange
 from ragstream.delivery.fault import fault_of_ending
 from ragstream.delivery.kit import DeliveryKit
 from ragstream.delivery.protocols.base import Whole
-from ragstream.delivery.reader import race, until_left
+from ragstream.delivery.reader import until_left
 from ragstream.errors import ProgrammingError
 from ragstream.events import EventType
 from ragstream.streamlog.base import Record
