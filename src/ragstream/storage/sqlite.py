@@ -14,10 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, sleep
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 
-from ragstream.storage.held import Held
 from ragstream.storage.writer import Writer
 
 __all__ = ["SQLite"]
@@ -42,8 +41,7 @@ class SQLite:
         self._engine = create_engine(url, pool_size=_READERS + 1, max_overflow=0, hide_parameters=True)
         event.listen(self._engine, "connect", _on_connect(synchronous))
         self._patience = patience
-        self._held = Held(self._engine)
-        self._writer = Writer(self._held, _wait_for_locks)
+        self._writer = Writer(self._engine, _wait_for_locks)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="app-db-reader")
         self._pauses = _Pauses()
 
@@ -59,11 +57,11 @@ class SQLite:
         """Let what runs end, within its patience, and close the file."""
         for threads in (self._writer, self._readers):
             await asyncio.to_thread(threads.shutdown)
-        await asyncio.to_thread(self._held.close)
+        await asyncio.to_thread(self._engine.dispose)
 
     async def _read(self, work: Callable[[Connection], _T], deadline: float) -> _T:
         loop = asyncio.get_running_loop()
-        result: _T = await loop.run_in_executor(self._readers, _reading, self._held, deadline, work)
+        result: _T = await loop.run_in_executor(self._readers, _reading, self._engine, deadline, work)
         return result
 
     async def _patiently(
@@ -106,21 +104,17 @@ class _Pauses:
         self._next = asyncio.get_running_loop().call_later(_EVERY, self._pause)
 
 
-def _reading(held: Held, deadline: float, work: Callable[[Connection], _T]) -> _T:
-    with held.connection() as connection:
+def _reading(engine: Engine, deadline: float, work: Callable[[Connection], _T]) -> _T:
+    with engine.connect() as connection:
         _wait_for_locks(connection, deadline)
-        result = work(connection)
-        connection.rollback()
-        return result
+        return work(connection)
 
 
 def _wait_for_locks(connection: Connection, deadline: float) -> None:
     """Bound the wait by what is left of the caller's patience, less a tenth for the work itself."""
-    patience = int(max(0.0, 900 * (deadline - monotonic())))  # milliseconds
-    if not 0.95 * patience <= connection.info.get("patience", -1) <= 1.05 * patience:
-        driver: Any = connection.connection.dbapi_connection
-        driver.execute(f"PRAGMA busy_timeout = {patience}")
-        connection.info["patience"] = patience
+    patience = max(0.0, 0.9 * (deadline - monotonic()))
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute(f"PRAGMA busy_timeout = {int(patience * 1000)}")
 
 
 def _on_connect(synchronous: str) -> Callable[[Any, object], None]:

@@ -14,9 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection
-
-from ragstream.storage.held import Held
+from sqlalchemy import Connection, Engine
 
 __all__ = ["Writer"]
 
@@ -28,12 +26,12 @@ class Writer:
     """Does writes in the order in which they come.
 
     Args:
-        held: the connections of threads, of which one is the writer's.
+        engine: whose connections write.
         prepare: readies a connection for a transaction; given the moment when its first caller gives up.
     """
 
-    def __init__(self, held: Held, prepare: Callable[[Connection, float], None]) -> None:
-        self._held = held
+    def __init__(self, engine: Engine, prepare: Callable[[Connection, float], None]) -> None:
+        self._engine = engine
         self._prepare = prepare
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="app-db-writer")
         self._waiting: OrderedDict[_Write, None] = OrderedDict()
@@ -61,7 +59,7 @@ class Writer:
             return
         batch, until = [first], monotonic() + _LONGEST
         try:
-            with self._held.connection() as connection, connection.begin():
+            with self._engine.begin() as connection:
                 self._prepare(connection, first.deadline)
                 first.result = first.work(connection)
                 driver: Any = connection.connection.dbapi_connection
