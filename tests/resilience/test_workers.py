@@ -354,13 +354,15 @@ async def test_many_workers_are_killed(own_server: Callable[..., Server], trial:
     async with connected(server) as client:
         for number in range(50):
             async with asyncio.timeout(DEADLINE):
-                await _kill_one(client, server, trial, streams=100)
+                await _kill_one(client, server, trial, streams=100, wish="60 words, 150 ms")
                 await until(lambda: server.said.count("worker died") == number + 1)  # noqa: B023 - at once
             trial.say(f"{number + 1} of 50 workers killed")
 
 
-async def _kill_one(client: httpx.AsyncClient, server: Server, trial: Trial, *, streams: int) -> None:
-    begun = await asyncio.gather(*(begin(client, "150 words, 50 ms") for _ in range(streams)))
+async def _kill_one(
+    client: httpx.AsyncClient, server: Server, trial: Trial, *, streams: int, wish: str = "150 words, 50 ms"
+) -> None:
+    begun = await asyncio.gather(*(begin(client, wish) for _ in range(streams)))
     pids = {stream_id: server.writer_of(stream_id) for stream_id in begun}
     victim = pids[begun[0]]
     readings = {stream_id: Reading(client) for stream_id in begun}
