@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from tests.resilience import talking_server
 from tests.resilience.crowd import Crowd, Member
-from tests.trial import Said, Trial
+from tests.trial import TERMINAL, Said, Trial
 
 T = TypeVar("T")
 PATIENCE = 60.0
@@ -45,7 +45,12 @@ class Reader:
 
     @property
     def read(self) -> list[Said]:
-        return self.had + (self.member.events if self.member else [])
+        """What was read, but not what is told again, without seqs, to who has all of an interrupted answer."""
+        events = self.had + (self.member.events if self.member else [])
+        end = next((at for at, event in enumerate(events) if event.type in TERMINAL), len(events))
+        again = events[end + 1 :]
+        told_again = again and again[0].type == "reset" and not any(event.seq for event in again)
+        return events[: end + 1] if told_again else events
 
     def drop(self) -> None:
         if self.member is not None:
@@ -64,6 +69,7 @@ class Life:
     said: int = 0  # words
     over: bool = False  # it was ended, stopped, or lost its process
     lost: bool = False  # with a log that is gone
+    forgotten: bool = False  # with the process that alone knew of it
     readers: list[Reader] = field(default_factory=list)
 
 
@@ -213,7 +219,8 @@ class Machine(RuleBasedStateMachine):
         self._run(asyncio.sleep(0))  # the lines tell of it
         for life in self._lives:
             life.over = life.over or life.home == number
-            life.lost = life.lost or self._folder is None
+            if self._folder is None:
+                life.lost = life.forgotten = True
 
     @rule()
     def start_process(self) -> None:
@@ -283,7 +290,7 @@ class Machine(RuleBasedStateMachine):
             member = reader.member
             assert member is not None
             self._run(member.live)  # type: ignore[arg-type]
-            if self._folder is None:
+            if life.forgotten:
                 assert member.received.startswith(b"HTTP/1.1 404"), f"SEED={SEED}"
             else:
                 self._run(member.until(lambda one: one.ended))
