@@ -45,7 +45,7 @@ class Reader:
 
     @property
     def read(self) -> list[Said]:
-        """What was read, but not what is told again, without seqs, to who has all of an interrupted answer."""
+        """What was read, but not what is told again, without seqs, to who has an interrupted answer whole."""
         events = self.had + (self.member.events if self.member else [])
         end = next((at for at, event in enumerate(events) if event.type in TERMINAL), len(events))
         again = events[end + 1 :]
