@@ -14,8 +14,9 @@ from types import TracebackType
 __all__ = ["CLOSING_AT_ONCE", "Place"]
 
 CLOSING_AT_ONCE = 100
-_PATIENCE = 60.0  # seconds to wait for a place and for calm; then a walk closes all the same
-_LATE = 0.1  # seconds; a loop that comes round later is busy with what is not our closing
+_PATIENCE = 60.0  # seconds to wait for a place; then a walk closes all the same
+_CALM = 10.0  # seconds to wait for calm: longer than that it is no instant, but a server beyond its limits
+_LATE = 0.5  # seconds; a loop that comes round so much later leaves closing too few rounds
 _EVERY = 0.05
 _IN_A_ROW = 5  # looks that find it calm
 
@@ -41,7 +42,9 @@ class Place:
             async with asyncio.timeout(_PATIENCE):
                 await self._places.acquire()
                 self._taken = True
-                if await _late(0):
+        if await _late(0):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CALM):
                     await _calm()
 
     def __enter__(self) -> Place:
