@@ -155,6 +155,7 @@ def measure(
     time.sleep(seconds)
     after, cpu_after = load.tell({"do": "mark"}), _cpu(running)
     load.tell({"do": "finish"})
+    upstream.script(tokens=2, rate=rate)  # for who has just asked
     upstream.finish()
     checked = load.tell({"do": "await", "patience": _DRAIN, "cut": True})
     if checked["faults"]:
