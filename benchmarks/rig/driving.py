@@ -23,7 +23,7 @@ __all__ = ["Cores", "Load", "Upstream", "Window", "cores", "measure", "parts"]
 _HERE = Path(__file__).parent
 _SETTLE = 0.5  # seconds after every stream has its first token
 _DRAIN = 3.0  # seconds for what is under way to end; a server beyond its limits would take minutes
-_SATURATED = 0.9  # of a core
+_KEEPS_UP = 0.5  # of a core; a server that is busier may have a queue
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def measure(
         waits=after["waits"],
         gaps=after["gaps"],
     )
-    if checked["cut"] and window.busy < _SATURATED:
+    if checked["cut"] and window.busy < _KEEPS_UP:
         raise SystemExit(f"{running.server.name}: {checked['cut']} answers did not end")
     return window
 
