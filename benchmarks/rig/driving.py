@@ -23,6 +23,7 @@ __all__ = ["Cores", "Load", "Upstream", "Window", "cores", "measure", "parts"]
 _HERE = Path(__file__).parent
 _SETTLE = 0.5  # seconds after every stream has its first token
 _DRAIN = 3.0  # seconds for what is under way to end; a server beyond its limits would take minutes
+_REST = 10.0  # seconds for a server to get over what was cut
 _KEEPS_UP = 0.5  # of a core; a server that is busier may have a queue
 
 
@@ -169,9 +170,21 @@ def measure(
         waits=after["waits"],
         gaps=after["gaps"],
     )
+    if checked["cut"]:
+        _await_rest(running)
     if checked["cut"] and window.busy < _KEEPS_UP:
         raise SystemExit(f"{running.server.name}: {checked['cut']} answers did not end")
     return window
+
+
+def _await_rest(running: Running) -> None:
+    """Wait until the server has got over what was cut; the next window shall not pay for it."""
+    until = time.monotonic() + _REST
+    while time.monotonic() < until:
+        before = _cpu(running)
+        time.sleep(_SETTLE)
+        if _cpu(running) - before < _SETTLE / 10:
+            return
 
 
 def _cpu(running: Running) -> float:

@@ -29,7 +29,7 @@ QUESTIONS = (
 _OPENAI = ("choices", 0, "delta", "content")
 _START_SECONDS = 90.0
 _RETRY = 0.05  # seconds
-_PATIENCE = 4.0  # seconds that a server may take until each of its streams has a token
+_PATIENCE = 8.0  # seconds that a server may take until each of its streams has a token
 
 Command = Callable[[int, int, Path], list[str]]  # own port, the upstream's, a folder of its own
 
