@@ -86,6 +86,8 @@ async def look_up(
     if status is not None and (session_id or status.last_seq) and not _is_retold(status, after):
         return status, None, session_id
     turn = await kit.turns.get(stream_id)
+    if status is None and turn is not None and turn.ending is None:
+        status = await kit.log.status(stream_id)  # a turn is stored after its log was begun: perhaps just now
     return status, turn, turn.session_id if turn else ""
 
 
