@@ -24,7 +24,6 @@ _HERE = Path(__file__).parent
 _SETTLE = 0.5  # seconds after every stream has its first token
 _DRAIN = 3.0  # seconds for what is under way to end; a server beyond its limits would take minutes
 _REST = 10.0  # seconds for a server to get over what was cut
-_KEEPS_UP = 0.5  # of a core; a server that is busier may have a queue
 
 
 @dataclass(frozen=True)
@@ -172,8 +171,7 @@ def measure(
     )
     if checked["cut"]:
         _await_rest(running)
-    if checked["cut"] and window.busy < _KEEPS_UP:
-        raise SystemExit(f"{running.server.name}: {checked['cut']} answers did not end")
+        print(f"{running.server.name}: {checked['cut']} answers were cut, for they did not end", flush=True)
     return window
 
 
