@@ -1,10 +1,10 @@
 """What one turn costs beside its tokens, and where: the whole server in this process, under cProfile.
 
-    python benchmarks/turn.py [FOLDER] [--turns 200] [--functions 40]
+    python benchmarks/turn.py [FOLDER] [--chunks 10000] [--turns 200] [--functions 40]
 
-The server knows the documents of ``FOLDER``, or our own; a scripted model says one token; a reader asks turn
-after turn. First the CPU time of a turn is measured without a profile, five times, then one round with it.
-Model and reader are in the process, so what they do is in the figures.
+The server knows the documents of ``FOLDER``, or our own, or so many chunks made from our own; a scripted
+model says one token; a reader asks turn after turn. First the CPU time of a turn is measured five times,
+then one round is profiled. Model and reader are in the process, so what they do is in the figures.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 import uvicorn
 import uvloop
 from hotpath import _CHUNK, _END, _HEAD
+from rig.documents import fill
 
 from ragstream.bootstrap import wiring
 from ragstream.bootstrap.connection import Connection
@@ -86,12 +87,12 @@ class Reader(asyncio.Protocol):
         await asyncio.wait_for(self._over, 30)
 
 
-async def _measure(documents: Path, folder: Path, turns: int) -> tuple[list[float], cProfile.Profile]:
+async def _measure(documents: list[Path], folder: Path, turns: int) -> tuple[list[float], cProfile.Profile]:
     loop = asyncio.get_running_loop()
     upstream = await loop.create_server(Model, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{upstream.sockets[0].getsockname()[1]}/v1"
     settings = load({"data_dir": folder, "stream_log": "memory", "openai_base_url": url, "model": "m"})
-    service = wiring.server(settings, [documents])
+    service = wiring.server(settings, documents)
     await service.start()
     config = uvicorn.Config(service.app, http=Connection, log_config=None, access_log=False, lifespan="on")
     server = uvicorn.Server(config)
@@ -132,11 +133,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("documents", type=Path, nargs="?", default=Path(__file__).parents[1] / "docs")
+    parser.add_argument("--chunks", type=int, default=0, help="made from our own documents")
     parser.add_argument("--turns", type=int, default=200, help="of one round")
     parser.add_argument("--functions", type=int, default=40, help="how many are listed")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        spent, profile = uvloop.run(_measure(options.documents, Path(folder), options.turns))
+        if options.chunks:
+            print(f"{fill(Path(folder), options.chunks)} chunks", flush=True)
+        documents = [] if options.chunks else [options.documents]
+        spent, profile = uvloop.run(_measure(documents, Path(folder), options.turns))
     stats = pstats.Stats(profile)
     each = stats.total_tt / options.turns * 1e3  # type: ignore[attr-defined]
     least, median, most = min(spent), statistics.median(spent), max(spent)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
-from openai import AsyncOpenAI, AsyncStream, Omit, Timeout
+from openai import AsyncOpenAI, Omit, Timeout
 
 from ragstream.errors import ConfigError, ErrorCode, ProviderError
 from ragstream.events import StreamEvent, without_surrogates
@@ -73,6 +73,7 @@ class OpenAIProvider:
         self._usage = usage
         self._max_tokens = "max_completion_tokens" if host == "api.openai.com" else "max_tokens"
         self._client: AsyncOpenAI | None = None
+        self._url, self._headers = httpx2.URL(), httpx2.Headers()  # of each request, once there is a client
 
     @classmethod
     def from_environment(
@@ -105,6 +106,9 @@ class OpenAIProvider:
                 max_retries=0,
                 timeout=Timeout(None, connect=wait, pool=wait),  # aiohttp's "pool" includes the name look-up
             )
+            url = self._client.base_url
+            self._url = url.copy_with(raw_path=url.raw_path + b"chat/completions")
+            self._headers = _headers(self._client, keyed=bool(self._key))
         return self._client
 
     async def attempt(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
@@ -143,8 +147,9 @@ class OpenAIProvider:
         Raises:
             ProviderError: it could not be asked.
         """
+        without_key: dict[str, Any] = {} if self._key else {"Authorization": Omit()}
         try:
-            page = await self.get_client().models.list(extra_headers=self._headers())
+            page = await self.get_client().models.list(extra_headers=without_key)
         except FAILURES as error:
             raise self._failed(error) from error
         return sorted(model.id for model in page.data)
@@ -184,27 +189,14 @@ class OpenAIProvider:
         how: dict[str, Any] = {"stream": streamed}
         if streamed and self._usage:
             how["stream_options"] = {"include_usage": True}
+        http = self.get_client()._client  # noqa: SLF001 - has no public name
+        content = msgspec.json.encode(how | body)
+        # Not through the SDK, which would make the same head anew each time
+        request = httpx2.Request("POST", self._url, headers=self._headers, content=content)
         try:
-            answer: object = (
-                await self.get_client().post(  # not ``create``, which walks through the whole body
-                    "/chat/completions",
-                    cast_to=httpx2.Response,
-                    content=msgspec.json.encode(how | body),
-                    options={"headers": self._headers()},
-                    stream=True,  # to the SDK: it shall leave the reading to us
-                    stream_cls=AsyncStream[Any],
-                )
-            )
+            return await http.send(request, stream=True)
         except FAILURES as error:
             raise self._failed(error) from error
-        assert isinstance(answer, httpx2.Response)  # noqa: S101 - what ``cast_to`` asks for, whatever its type says
-        return answer
-
-    def _headers(self) -> dict[str, Any]:
-        identity: dict[str, Any] = {
-            "Accept-Encoding": "identity"
-        }  # one flush less between a token and its reader
-        return identity if self._key else {**identity, "Authorization": Omit()}
 
     def _check(self, response: httpx2.Response) -> None:
         if response.headers.get("content-encoding", "identity") != "identity":
@@ -248,6 +240,20 @@ def _host(url: str) -> str:
         if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
             return parts.netloc.rpartition("@")[2]
     raise ConfigError("The base URL is none: it looks like http://127.0.0.1:8000/v1, with http or https")
+
+
+def _headers(client: AsyncOpenAI, *, keyed: bool) -> httpx2.Headers:
+    """Return the head of each request, as the SDK would make it, less the machine's parts."""
+    head = {
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",  # one flush less between a token and its reader
+        "Content-Type": "application/json",
+        "User-Agent": client.user_agent,
+        "OpenAI-Organization": client.organization,
+        "OpenAI-Project": client.project,
+        **(client.auth_headers if keyed else {}),
+    }
+    return httpx2.Headers({name: value for name, value in head.items() if value})
 
 
 def _checked(key: str | None) -> str | None:
