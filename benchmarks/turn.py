@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import cProfile
+import gc
 import json
 import pstats
 import statistics
@@ -113,6 +114,8 @@ async def _rounds(port: int, turns: int) -> tuple[list[float], cProfile.Profile]
         while not reader.sources:
             await reader.ask(_QUESTIONS[0])
     await _ask(reader, _WARM)
+    gc.collect()
+    gc.freeze()  # as a server does once it has started
     for _ in range(_ROUNDS):
         before = time.process_time()
         await _ask(reader, turns)

@@ -34,7 +34,7 @@ class BoundedRoute(APIRoute):
 
         async def bounded(request: Request) -> Response:
             parts: ApiParts = request.app.state.parts
-            authenticated(request, parts)
+            await authenticated(request, parts)
             body = _Body(request, parts)
             try:
                 return await handle(Request(request.scope, body.receive))

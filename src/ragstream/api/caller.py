@@ -1,4 +1,7 @@
-"""Who calls a route that is not a chat: authentication, strict bodies, and the parts of the app."""
+"""Who calls a route that is not a chat: authentication, strict bodies, and the parts of the app.
+
+What a route depends on is a coroutine, though it waits for nothing: a plain function is sent to a thread.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ __all__ = ["Caller", "Parts", "authenticated", "body_of", "library_of"]
 Body = TypeVar("Body", bound=BaseModel)
 
 
-def _parts(request: Request) -> ApiParts:
+async def _parts(request: Request) -> ApiParts:
     parts: ApiParts = request.app.state.parts
     return parts
 
@@ -29,7 +32,7 @@ def _parts(request: Request) -> ApiParts:
 Parts = Annotated[ApiParts, Depends(_parts)]
 
 
-def authenticated(request: Request, parts: Parts) -> Principal:
+async def authenticated(request: Request, parts: Parts) -> Principal:
     """Return who calls, or refuse."""
     credentials = Credentials(
         authorization=tuple(request.headers.getlist("authorization")),

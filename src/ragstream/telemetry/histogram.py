@@ -1,4 +1,4 @@
-"""A histogram for what happens at every token.
+"""A histogram for what happens at every token or step.
 
 The one of prometheus-client takes a lock for each of three figures; everything here happens in the thread of
 the event loop, so an observation is a bisection and two additions.
@@ -14,39 +14,57 @@ from typing import ClassVar
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import HistogramMetricFamily
 
-__all__ = ["Histogram"]
+__all__ = ["Histogram", "Tally"]
+
+
+class Tally:
+    """Counts values by size, up to each of ``bounds``, ascending, and beyond the last."""
+
+    __slots__ = ("_bounds", "counts", "sum")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count a value."""
+        self.counts[bisect_left(self._bounds, value)] += 1
+        self.sum += value
 
 
 class Histogram:
-    """Counts observations by size; ``registry`` asks for them when they are wanted.
+    """A metric of tallies, one for each set of labels; ``registry`` asks for them when they are wanted.
 
     Args:
         name: of the metric.
         words: what it says.
         bounds: the upper ends of the buckets, ascending; one without end is added.
         registry: where it is listed.
+        labels: the names of what its tallies differ in.
     """
 
     _labelnames: ClassVar[tuple[str, ...]] = ()  # as prometheus-client's metrics have them
 
-    __slots__ = ("_bounds", "_counts", "_name", "_sum", "_words")
-
-    def __init__(self, name: str, words: str, bounds: Sequence[float], registry: CollectorRegistry) -> None:
-        self._name, self._words = name, words
+    def __init__(
+        self, name: str, words: str, bounds: Sequence[float], registry: CollectorRegistry, *labels: str
+    ) -> None:
+        self._name, self._words, self._labels = name, words, labels
         self._bounds = tuple(bounds)
-        self._counts = [0] * (len(self._bounds) + 1)
-        self._sum = 0.0
+        self._tallies: dict[tuple[str, ...], Tally] = {}
         registry.register(self)
 
-    def observe(self, value: float) -> None:
-        """Count a value."""
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._sum += value
+    def labels(self, *values: str) -> Tally:
+        """Return the tally of these values of the labels, empty at first."""
+        return self._tallies.setdefault(values, Tally(self._bounds))
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
         """Return the metric as it stands; called by the registry."""
         names = [*(str(float(bound)) for bound in self._bounds), "+Inf"]
-        buckets = list(zip(names, accumulate(self._counts), strict=True))
-        yield HistogramMetricFamily(self._name, self._words, buckets=buckets, sum_value=self._sum)
+        family = HistogramMetricFamily(self._name, self._words, labels=self._labels)
+        for values, tally in self._tallies.items():
+            buckets = list(zip(names, accumulate(tally.counts), strict=True))
+            family.add_metric(values, buckets, tally.sum)
+        yield family
 
     describe = collect

@@ -16,6 +16,7 @@ import logging
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal, TextIO
 
 import msgspec
@@ -141,7 +142,13 @@ _PROCESSORS: list[Any] = [structlog.stdlib.filter_by_level, _add_context, _hand_
 
 
 def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    seconds, rest = divmod(int(record.created * 1000), 1000)
+    return f"{_second(seconds)}.{rest:03d}+00:00"
+
+
+@lru_cache(maxsize=1)  # a turn writes some thirty lines
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:

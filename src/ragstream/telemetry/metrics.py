@@ -26,7 +26,8 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from ragstream.telemetry.histogram import Histogram as TokenHistogram
+from ragstream.telemetry.histogram import Histogram as QuickHistogram
+from ragstream.telemetry.histogram import Tally
 
 __all__ = ["Metrics", "TokenUsage", "share_metrics"]
 
@@ -91,16 +92,16 @@ class Metrics:
         self.first_byte = self._histogram(
             "first_byte_seconds", "From a question to its first event on the wire", _WAITS
         )
-        self.token_gap = self._at_every_token(
+        self.token_gap: Tally | Histogram = self._quick(
             "token_gap_seconds", "Between two deltas of one answer, as it is generated", _GAPS
-        )
+        ).labels()
         self._answers = self._counter("answers", "Answers by how they ended", "status")
         self._attempts = self._counter("answer_attempts", "Calls of a provider that answers needed")
         self._tokens = self._counter("tokens", "Tokens used by answers", "model", "kind")
         self._cost = self._counter(
             "cost", "Cost of answers, in the currency of the configured prices", "model"
         )
-        self._steps = self._histogram("step_seconds", "Duration of a step", _STEPS, "step")
+        self._steps = self._quick("step_seconds", "Duration of a step", _STEPS, "step")
         self._failures = self._counter("step_failures", "Steps that failed or were stopped", "step", "code")
         self._models: set[str] = set()
 
@@ -143,13 +144,13 @@ class Metrics:
     def _gauge(self, name: str, words: str) -> Gauge:
         return Gauge(f"ragstream_{name}", words, registry=self.registry, multiprocess_mode="livesum")
 
-    def _at_every_token(
-        self, name: str, words: str, buckets: tuple[float, ...]
-    ) -> TokenHistogram | Histogram:
+    def _quick(
+        self, name: str, words: str, buckets: tuple[float, ...], *labels: str
+    ) -> QuickHistogram | Histogram:
         """Return a histogram that costs little, where the figures need not be shared."""
         if self._shared:
-            return self._histogram(name, words, buckets)
-        return TokenHistogram(f"ragstream_{name}", words, buckets, self.registry)
+            return self._histogram(name, words, buckets, *labels)
+        return QuickHistogram(f"ragstream_{name}", words, buckets, self.registry, *labels)
 
     def _histogram(self, name: str, words: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(f"ragstream_{name}", words, labels, buckets=buckets, registry=self.registry)

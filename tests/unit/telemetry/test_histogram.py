@@ -1,4 +1,4 @@
-"""The histogram of what happens at every token: told as prometheus-client tells its own."""
+"""The histogram of what happens at every token or step: told as prometheus-client tells its own."""
 
 from __future__ import annotations
 
@@ -16,9 +16,23 @@ BOUNDS = (0.001, 0.25, 1, 5)
 def test_told_as_prometheus_tells_its_own(values: list[float]) -> None:
     theirs, ours = CollectorRegistry(), CollectorRegistry()
     their_histogram = TheirHistogram("gap_seconds", "words", buckets=BOUNDS, registry=theirs)
-    our_histogram = Histogram("gap_seconds", "words", BOUNDS, ours)
+    our_tally = Histogram("gap_seconds", "words", BOUNDS, ours).labels()
     for value in values:
         their_histogram.observe(value)
-        our_histogram.observe(value)
-    told = [line for line in generate_latest(theirs).decode().splitlines() if "_created" not in line]
-    assert generate_latest(ours).decode().splitlines() == told
+        our_tally.observe(value)
+    assert told(ours) == told(theirs)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", 'b"\n']), st.sampled_from([0.001, 0.7, 9.0]))))
+def test_labels_are_told_as_prometheus_tells_its_own(values: list[tuple[str, float]]) -> None:
+    theirs, ours = CollectorRegistry(), CollectorRegistry()
+    their_histogram = TheirHistogram("step_seconds", "words", ["step"], buckets=BOUNDS, registry=theirs)
+    our_histogram = Histogram("step_seconds", "words", BOUNDS, ours, "step")
+    for step, value in values:
+        their_histogram.labels(step).observe(value)
+        our_histogram.labels(step).observe(value)
+    assert told(ours) == told(theirs)
+
+
+def told(registry: CollectorRegistry) -> list[str]:
+    return [line for line in generate_latest(registry).decode().splitlines() if "_created" not in line]
