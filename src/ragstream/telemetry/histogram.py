@@ -9,7 +9,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from typing import ClassVar
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import HistogramMetricFamily
@@ -44,12 +43,11 @@ class Histogram:
         labels: the names of what its tallies differ in.
     """
 
-    _labelnames: ClassVar[tuple[str, ...]] = ()  # as prometheus-client's metrics have them
-
     def __init__(
         self, name: str, words: str, bounds: Sequence[float], registry: CollectorRegistry, *labels: str
     ) -> None:
-        self._name, self._words, self._labels = name, words, labels
+        self._name, self._words = name, words
+        self._labelnames = labels  # as prometheus-client's metrics have them
         self._bounds = tuple(bounds)
         self._tallies: dict[tuple[str, ...], Tally] = {}
         registry.register(self)
@@ -61,7 +59,7 @@ class Histogram:
     def collect(self) -> Iterable[HistogramMetricFamily]:
         """Return the metric as it stands; called by the registry."""
         names = [*(str(float(bound)) for bound in self._bounds), "+Inf"]
-        family = HistogramMetricFamily(self._name, self._words, labels=self._labels)
+        family = HistogramMetricFamily(self._name, self._words, labels=self._labelnames)
         for values, tally in self._tallies.items():
             buckets = list(zip(names, accumulate(tally.counts), strict=True))
             family.add_metric(values, buckets, tally.sum)
