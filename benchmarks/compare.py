@@ -24,6 +24,7 @@ from rig.report import quantile, save, spread, table
 from rig.servers import DIRECT, PEERS, RAGSTREAM, Running, Server
 
 SHORT, LONG = 200, 1000  # tokens of an answer
+_WARM = 10  # streams, before the rounds: what a server does once shall not be in the first
 
 
 @dataclass
@@ -50,7 +51,12 @@ class Figures:
 
 
 def split(short: Window, long: Window) -> tuple[float, float]:
-    """Return the CPU seconds of a token and of a turn that explain both windows."""
+    """Return the CPU seconds of a token and of a turn that explain both windows.
+
+    Where a server beyond its limits began and ended no turn in either, all is the tokens'.
+    """
+    if not (short.turns or long.turns):
+        return (short.cpu + long.cpu) / (short.tokens + long.tokens), 0.0
     both = long.tokens * short.turns - short.tokens * long.turns
     token = (long.cpu * short.turns - short.cpu * long.turns) / both
     return token, (long.tokens * short.cpu - short.tokens * long.cpu) / both
@@ -71,6 +77,7 @@ def main() -> None:
                 print(f"{fill(own / 'data', server.chunks)} chunks for {server.name}", flush=True)
             one = Running(server, upstream.port, own, core=where.server)
             stack.callback(one.stop)
+            measure(one, upstream, load, streams=_WARM, seconds=1, rate=options.rate)
             one.pause()
             running.append(one)
         for number in range(options.rounds):
