@@ -2,7 +2,9 @@
 
     python benchmarks/rig/upstream.py [--core 1]
 
-Prints its port. The first token comes at once, each further one an interval after the one before.
+Prints its port. The first token comes at once, each further one an interval after the one before. The second
+waits for up to an interval more, each answer for a moment of its own: streams that began together would speak
+together, and a server is cheaper that reads a hundred tokens in one pass of its loop.
 ``PUT /script`` sets what answers are like from now on::
 
     {"tokens": 200, "rate": 50, "first": [17, 180, …]}
@@ -28,6 +30,7 @@ from rig.script import TOKENS
 
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 _END = b"0\r\n\r\n"
+_GOLDEN = 0.618_033_988_75  # its multiples spread evenly between 0 and 1, however many there are
 
 
 def _frame(data: bytes) -> bytes:
@@ -95,6 +98,7 @@ class _Answer:
         self._script, self._transport, self._usage = script, transport, usage
         self._length, self._interval = script.length(), script.interval
         self._said = 0
+        self._apart = script.asked * _GOLDEN % 1  # in intervals
         self._loop = asyncio.get_running_loop()
         self._due = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
@@ -113,7 +117,8 @@ class _Answer:
         if self._said >= self._length:
             self.finish()
         elif self._interval is not None:
-            self._due += self._interval
+            self._due += self._interval * (1 + self._apart)
+            self._apart = 0.0
             self._timer = self._loop.call_at(self._due, self.say)
 
     def resume(self) -> None:
