@@ -68,7 +68,8 @@ class OpenAIProvider:
         self.name = name or host
         self.model = model
         self._key = _checked(api_key)
-        self._connect_timeout = connect_timeout
+        # aiohttp's "pool" includes the name look-up
+        self._timeout = Timeout(None, connect=connect_timeout, pool=connect_timeout)
         self._takes = frozenset(takes)
         self._usage = usage
         self._max_tokens = "max_completion_tokens" if host == "api.openai.com" else "max_tokens"
@@ -98,13 +99,12 @@ class OpenAIProvider:
         """Return the SDK's client for the running loop; its own retries are off."""
         http = Pool.of_running_loop(self).http
         if self._client is None or self._client._client is not http:  # noqa: SLF001 - has no public name
-            wait = self._connect_timeout
             self._client = AsyncOpenAI(
                 api_key=self._key or "none",
                 base_url=self.base_url,
                 http_client=http,
                 max_retries=0,
-                timeout=Timeout(None, connect=wait, pool=wait),  # aiohttp's "pool" includes the name look-up
+                timeout=self._timeout,
             )
             url = self._client.base_url
             self._url = url.copy_with(raw_path=url.raw_path + b"chat/completions")
@@ -192,7 +192,13 @@ class OpenAIProvider:
         http = self.get_client()._client  # noqa: SLF001 - has no public name
         content = msgspec.json.encode(how | body)
         # Not through the SDK, which would make the same head anew each time
-        request = httpx2.Request("POST", self._url, headers=self._headers, content=content)
+        request = httpx2.Request(
+            "POST",
+            self._url,
+            headers=self._headers,
+            content=content,
+            extensions={"timeout": self._timeout.as_dict()},
+        )
         try:
             return await http.send(request, stream=True)
         except FAILURES as error:
