@@ -24,6 +24,7 @@ from rig.report import quantile, save, spread, table
 from rig.servers import DIRECT, PEERS, RAGSTREAM, Running, Server
 
 SHORT, LONG = 200, 1000  # tokens of an answer
+_PATIENCE = 4.0  # seconds until each stream has a token; a server beyond its limits keeps the rest waiting
 _WARM = 10  # streams, before the rounds: what a server does once shall not be in the first
 
 
@@ -94,7 +95,12 @@ def main() -> None:
 
 def _round(one: Running, upstream: Upstream, load: Load, options: argparse.Namespace, into: Figures) -> None:
     one.go_on()
-    how = {"streams": options.streams, "rate": options.rate, "seconds": options.seconds}
+    how = {
+        "streams": options.streams,
+        "rate": options.rate,
+        "seconds": options.seconds,
+        "patience": _PATIENCE,
+    }
     short = measure(one, upstream, load, tokens=SHORT, **how)
     long = measure(one, upstream, load, tokens=LONG, **how)
     one.pause()

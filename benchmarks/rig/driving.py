@@ -22,7 +22,7 @@ __all__ = ["Cores", "Load", "Upstream", "Window", "cores", "measure", "parts"]
 
 _HERE = Path(__file__).parent
 _SETTLE = 0.5  # seconds after every stream has its first token
-_DRAIN = 3.0  # seconds for what is under way to end; a server beyond its limits would take minutes
+_DRAIN = 2.0  # seconds for what is under way to end; a server beyond its limits would take minutes
 _REST = 10.0  # seconds for a server to get over what was cut
 
 
@@ -141,6 +141,7 @@ def measure(
     rate: float = 50,
     seconds: float = 5,
     followers: int = 0,
+    patience: float = 8,
 ) -> Window:
     """Load a server until it runs evenly, measure it, let its answers end, and check what they said.
 
@@ -149,7 +150,7 @@ def measure(
     """
     chance = random.Random(streams * tokens)  # noqa: S311 - the same for each server
     upstream.script(tokens=tokens, rate=rate, first=[chance.randint(2, tokens) for _ in range(streams)])
-    load.tell({**running.server.order(running.port, streams), "followers": followers})
+    load.tell({**running.server.order(running.port, streams), "followers": followers, "patience": patience})
     time.sleep(_SETTLE)
     before, cpu = load.tell({"do": "mark"}), _cpu(running)
     time.sleep(seconds)
