@@ -9,7 +9,6 @@ know none (RFC 9112, 6.1).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from starlette.types import Message
@@ -32,8 +31,8 @@ else:
 class Connection(_HTTPProtocol):
     """Cuts what is still unsent when it has been idle, and gives each request two things in its state.
 
-    ``abort`` cuts the connection. ``write_now``, over httptools and HTTP/1.1, writes a piece of a body of
-    unknown length past ``send``, unless the client takes nothing at present; it returns whether it did.
+    ``abort`` cuts the connection. ``line``, over httptools and HTTP/1.1, writes the pieces of a body of
+    unknown length past ``send``.
     """
 
     __slots__ = ("_head_size", "_head_timer")  # two attributes more in its dictionary, and it doubles
@@ -50,7 +49,7 @@ class Connection(_HTTPProtocol):
         if self.scope.get("http_version") == "1.0":
             _send_unframed(self.cycle)
         elif self.scope["method"] != "HEAD":
-            self.scope["state"]["write_now"] = _writer(self.transport, self.flow)
+            self.scope["state"]["line"] = _Line(self.transport, self.flow)
 
     @property
     def is_busy(self) -> bool:
@@ -93,16 +92,21 @@ class Connection(_HTTPProtocol):
             self.transport.abort()
 
 
-def _writer(transport: asyncio.Transport, flow: FlowControl) -> Callable[[bytes], bool]:
-    write, is_closing = transport.write, transport.is_closing
+class _Line:
+    """The way to the client, once the head was sent."""
 
-    def write_now(data: bytes) -> bool:
-        if flow.write_paused or is_closing():
-            return False
-        write(b"%x\r\n%b\r\n" % (len(data), data))
-        return True
+    __slots__ = ("_flow", "_transport")
 
-    return write_now
+    def __init__(self, transport: asyncio.Transport, flow: FlowControl) -> None:
+        self._transport, self._flow = transport, flow
+
+    def is_free(self) -> bool:
+        """Return whether the client takes what is written now."""
+        return not (self._flow.write_paused or self._transport.is_closing())
+
+    def write(self, data: bytes) -> None:
+        """Write a piece of the body at once."""
+        self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
 
 
 def _send_unframed(cycle: Any) -> None:

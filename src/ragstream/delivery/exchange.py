@@ -22,6 +22,7 @@ from ragstream.events import StreamEvent
 from ragstream.identity.base import Principal
 from ragstream.storage.base import Session
 from ragstream.streamlog.base import Record
+from ragstream.streamlog.tap import Tap
 
 __all__ = ["Exchange"]
 
@@ -47,6 +48,7 @@ class Exchange(State):
     stream_id: str = ""  # create_generator, find_stream
     session_id: str = ""  # create_generator, find_stream
     records: AsyncGenerator[tuple[Record, ...], None] | None = None  # claim_stream, find_stream
+    tap: Tap = field(default_factory=Tap)  # through which the reader takes what comes while it waits
     frames: AsyncGenerator[Frame, None] | None = None  # write_sse
     reply: Response | None = None  # instead of a stream: find_stream, send_chunks
     reader: Reader | None = None  # send_chunks, once the head is sent

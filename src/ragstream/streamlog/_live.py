@@ -80,7 +80,7 @@ class LiveStream:
         self._on_end = on_end
         self._kept = 0  # bytes in memory
         self._records: list[Record] = []  # from base + 1 on, the unacknowledged ones included
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: list[_Waiter] = []
 
     @property
     def status(self) -> LogStatus:
@@ -118,7 +118,7 @@ class LiveStream:
             if self._on_end is not None:
                 self._on_end(self)
         if self._waiting:
-            self._wake()
+            self._wake() if self.ended else self._tell(record)
 
     def fail(self, fault: RagstreamError) -> None:
         """Say that nothing more will be acknowledged, and why."""
@@ -150,22 +150,36 @@ class LiveStream:
             return (self._records[start],)
         return page(self._records[index] for index in range(start, stop))
 
-    async def changed(self) -> None:
-        """Wait until something was acknowledged, failed or deleted."""
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.append(future)
+    async def changed(self, cursor: int = 0, take: Callable[[Record], bool] | None = None) -> int:
+        """Wait until something was acknowledged, failed or deleted; return how far ``take`` has come.
+
+        A reader who keeps up, who has all up to ``cursor``, is not woken for a record that ``take`` takes.
+        """
+        waiter = _Waiter(asyncio.get_running_loop().create_future(), cursor, take)
+        self._waiting.append(waiter)
         try:
-            await future
+            await waiter.future
         except BaseException:
             with suppress(ValueError):  # it has just been woken
-                self._waiting.remove(future)
+                self._waiting.remove(waiter)
             raise
+        return waiter.cursor
+
+    def _tell(self, record: Record) -> None:
+        """Hand the newest acknowledged record to those who take it, and wake the others."""
+        seq, waiting, self._waiting = record.seq, self._waiting, []
+        for waiter in waiting:
+            if waiter.take is not None and waiter.cursor == seq - 1 and waiter.take(record):
+                waiter.cursor = seq
+                self._waiting.append(waiter)
+            elif not waiter.future.done():
+                waiter.future.set_result(None)
 
     def _wake(self) -> None:
         waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
+        for waiter in waiting:
+            if not waiter.future.done():
+                waiter.future.set_result(None)
 
     def _forget(self) -> None:
         """Leave the older half of what may stay to the store; by halves, so that it costs little."""
@@ -177,6 +191,17 @@ class LiveStream:
             count += 1
         del self._records[:count]
         self.base += count
+
+
+class _Waiter:
+    """Somebody who has all records up to ``cursor`` and waits for more."""
+
+    __slots__ = ("cursor", "future", "take")
+
+    def __init__(
+        self, future: asyncio.Future[None], cursor: int, take: Callable[[Record], bool] | None
+    ) -> None:
+        self.future, self.cursor, self.take = future, cursor, take
 
 
 def page(records: Iterable[Record]) -> tuple[Record, ...]:

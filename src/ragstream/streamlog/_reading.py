@@ -8,6 +8,7 @@ from ragstream.errors import CursorAhead, NotFound
 from ragstream.streamlog._live import LiveStream
 from ragstream.streamlog._writer import repeated
 from ragstream.streamlog.base import Record
+from ragstream.streamlog.tap import Tap
 
 __all__ = ["ReadableLog"]
 
@@ -15,7 +16,9 @@ __all__ = ["ReadableLog"]
 class ReadableLog:
     """What all our logs read alike, given where a log is and what the store has of it."""
 
-    async def read(self, stream_id: str, after: int = 0) -> AsyncGenerator[tuple[Record, ...], None]:
+    async def read(
+        self, stream_id: str, after: int = 0, *, tap: Tap | None = None
+    ) -> AsyncGenerator[tuple[Record, ...], None]:
         """Yield batches of records up to the terminal one; see ``base.StreamLog``."""
         stream = await self._to_read(stream_id, after)
         if stream is None:
@@ -35,7 +38,7 @@ class ReadableLog:
             elif stream.fault is not None:
                 raise repeated(stream.fault) from stream.fault
             else:
-                await stream.changed()
+                cursor = await stream.changed(cursor, tap.take if tap is not None else None)
         raise NotFound("This stream was deleted.")
 
     async def _to_read(self, stream_id: str, after: int) -> LiveStream | None:

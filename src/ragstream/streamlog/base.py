@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from ragstream.events import StreamEvent, decode
+from ragstream.streamlog.tap import Tap
 
 __all__ = ["LogStatus", "Record", "StreamLog", "Writer"]
 
@@ -90,8 +91,12 @@ class StreamLog(Protocol):
         """
         ...
 
-    def read(self, stream_id: str, after: int = 0) -> AsyncGenerator[tuple[Record, ...], None]:
+    def read(
+        self, stream_id: str, after: int = 0, *, tap: Tap | None = None
+    ) -> AsyncGenerator[tuple[Record, ...], None]:
         """Yield batches of the records beyond ``after``, waiting for live ones, up to the terminal one.
+
+        Each record comes once, in its order: from the generator or, while that waits, through the tap.
 
         Raises:
             NotFound: there is no such log (any more).

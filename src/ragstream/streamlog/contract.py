@@ -46,6 +46,7 @@ from ragstream.events import (
     Usage,
 )
 from ragstream.streamlog.base import Record, StreamLog, Writer
+from ragstream.streamlog.tap import Tap
 
 __all__ = ["StreamLogContract"]
 
@@ -218,6 +219,55 @@ class StreamLogContract:
                 whole = await _read(log, "s")
                 rest = [record async for batch in slow for record in batch]
             assert [*first, *rest] == whole
+
+    async def test_what_a_tap_takes_and_the_generator_yields_is_the_log(self, tmp_path: Path) -> None:
+        dice, tap, got = random.Random(11), Tap(), list[Record]()
+
+        def take(record: Record) -> bool:
+            taken = dice.random() < 0.7
+            if taken:
+                got.append(record)
+            return taken
+
+        async def read() -> None:
+            async with aclosing(log.read("s", tap=tap)) as batches:
+                async for batch in batches:
+                    got.extend(batch)
+                    await _passes(dice.choice([0, 0, 2]))
+
+        async with self._running(tmp_path) as log:
+            writer = await log.open("s", "ann")
+            reading = asyncio.create_task(read())
+            tap.take = take
+            for number in range(_MANY):
+                writer.append(_delta(number))
+                await dice.choice([writer.room, writer.flush])()
+                await _passes(dice.choice([0, 3]))
+            await _end(writer)
+            await asyncio.wait_for(reading, _DEADLINE)
+            assert got == await _read(log, "s")
+
+    async def test_nothing_goes_to_the_tap_of_who_has_left(self, tmp_path: Path) -> None:
+        tap, taken = Tap(), list[Record]()
+
+        def take(record: Record) -> bool:
+            taken.append(record)
+            return True
+
+        tap.take = take
+        async with self._running(tmp_path) as log:
+            writer = await log.open("s", "ann")
+            writer.append(_delta(0))
+            await writer.flush()
+            batches = log.read("s", tap=tap)
+            await anext(batches)
+            reading = asyncio.ensure_future(anext(batches))
+            await _passes(3)
+            reading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+            await _end(writer)
+            assert taken == []
 
     async def test_a_cursor_beyond_the_log_is_refused(self, tmp_path: Path) -> None:
         async with self._running(tmp_path) as log:

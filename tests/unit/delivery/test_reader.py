@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -19,8 +19,10 @@ from ragstream.delivery.setup import StreamSetup, prepare
 from ragstream.errors import ReaderEvicted, ReaderLeft
 from ragstream.identity.base import Principal
 from ragstream.streamlog.base import Record
+from ragstream.streamlog.tap import Tap
 
 END = Record(3, "message_complete", b"{}")
+DELTA = Record(2, "text_delta", b'{"a":1}')
 FAILED = Record(1, "failed", b"{}")
 
 
@@ -61,21 +63,25 @@ def setup(**changes: Any) -> StreamSetup:
     return replace(prepared, **changes)
 
 
-def reader(client: Client, *, write_now: Callable[[bytes], bool] | None = None, **changes: Any) -> Reader:
+class AtOnce:
+    """Writes past ``send``, while the client reads."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.taken: list[bytes] = []
+
+    def is_free(self) -> bool:
+        return self.client.reading.is_set()
+
+    def write(self, data: bytes) -> None:
+        assert self.is_free()
+        self.taken.append(data)
+        self.client.messages.append({"type": "http.response.body", "body": data})
+
+
+def reader(client: Client, *, line: AtOnce | None = None, tap: Tap | None = None, **changes: Any) -> Reader:
     ids = ("s" * 32, "t" * 32)
-    return Reader(setup(**changes), client.receive, client.send, ids, write_now=write_now)
-
-
-def at_once(client: Client, taken: list[bytes]) -> Callable[[bytes], bool]:
-    """Return what writes past ``send``, while the client reads."""
-
-    def write_now(data: bytes) -> bool:
-        if client.reading.is_set():
-            taken.append(data)
-            client.messages.append({"type": "http.response.body", "body": data})
-        return client.reading.is_set()
-
-    return write_now
+    return Reader(setup(**changes), client.receive, client.send, ids, line=line, tap=tap)
 
 
 async def frames(items: Iterable[object], closed: list[bool]) -> AsyncGenerator[Frame, None]:
@@ -344,8 +350,9 @@ async def test_who_takes_nothing_is_evicted_although_it_is_sent_away() -> None:
 
 
 async def test_what_follows_the_head_is_written_at_once_and_in_order() -> None:
-    client, closed, taken, gate = Client(), list[bool](), list[bytes](), asyncio.Event()
-    subject = reader(client, write_now=at_once(client, taken), head_hold=60.0)
+    client, closed, gate = Client(), list[bool](), asyncio.Event()
+    line = AtOnce(client)
+    subject = reader(client, line=line, head_hold=60.0)
     items = [frame(b"one "), frame(b"two "), gate, frame(b"three "), frame(b"end", terminal=END)]
     task = asyncio.create_task(subject.deliver(frames(items, closed), may_refuse=False))
     await client.got(3)  # head, one, two
@@ -358,15 +365,80 @@ async def test_what_follows_the_head_is_written_at_once_and_in_order() -> None:
     async with asyncio.timeout(5):
         await task
     assert client.body == b"one two three end"
-    assert taken == [b"two ", b"end"]
+    assert line.taken == [b"two ", b"end"]
     assert subject.bytes_sent == len(client.body)
 
 
 async def test_a_compressed_piece_is_never_written_past_the_compressor() -> None:
-    client, closed, taken = Client(), list[bool](), list[bytes]()
-    subject = reader(client, write_now=at_once(client, taken), compression=True)
+    client, closed, tap = Client(), list[bool](), Tap()
+    line = AtOnce(client)
+    subject = reader(client, line=line, tap=tap, compression=True)
     items = [frame(b"one "), frame(b"two "), frame(b"end", terminal=END)]
     await subject.deliver(frames(items, closed), may_refuse=False)
     await subject.finish(b"")
     assert zlib.decompress(client.body, 16 + zlib.MAX_WBITS) == b"one two end"
-    assert taken == []
+    assert line.taken == []
+    assert tap.take is None
+
+
+async def test_a_delta_is_written_where_it_is_acknowledged() -> None:
+    client, closed, gate, tap = Client(), list[bool](), asyncio.Event(), Tap()
+    line = AtOnce(client)
+    subject = reader(client, line=line, tap=tap, head_hold=60.0)
+    items = [frame(b"one "), gate, frame(b"end", terminal=END)]
+    task = asyncio.create_task(subject.deliver(frames(items, closed), may_refuse=False))
+    assert tap.take is not None
+    assert not tap.take(DELTA)  # the head is not sent
+    await client.got(2)
+    assert tap.take(DELTA)
+    assert not tap.take(END)  # ends are not for the tap
+    client.reading.clear()
+    assert not tap.take(DELTA)  # the client takes nothing
+    client.reading.set()
+    gate.set()
+    async with asyncio.timeout(5):
+        await task
+    said = b"".join(line.taken)
+    assert said.startswith(b"id: 2\nevent: text_delta\n")
+    assert client.body == b"one " + said
+    assert subject.bytes_sent == len(client.body)
+
+
+async def test_a_tap_waits_for_the_turn_of_a_heartbeat() -> None:
+    client, closed, gate, tap = Client(), list[bool](), asyncio.Event(), Tap()
+    line = AtOnce(client)
+    line.is_free = lambda: True  # type: ignore[method-assign]
+    subject = reader(client, line=line, tap=tap, head_hold=60.0, heartbeat=0.0)
+    items = [frame(b"one "), gate, frame(b"end", terminal=END)]
+    task = asyncio.create_task(subject.deliver(frames(items, closed), may_refuse=False))
+    await client.got(2)
+    client.reading.clear()
+    beating = asyncio.create_task(subject.write(b": heartbeat"))
+    await asyncio.sleep(0)
+    assert tap.take is not None
+    assert not tap.take(DELTA)
+    client.reading.set()
+    gate.set()
+    async with asyncio.timeout(5):
+        await task
+        await beating
+
+
+async def test_a_tap_that_fails_refuses() -> None:
+    client, closed, gate, tap = Client(), list[bool](), asyncio.Event(), Tap()
+    line = AtOnce(client)
+    subject = reader(client, line=line, tap=tap, head_hold=60.0)
+    items = [frame(b"one "), gate, frame(b"end", terminal=END)]
+    task = asyncio.create_task(subject.deliver(frames(items, closed), may_refuse=False))
+    await client.got(2)
+
+    def broken(data: bytes) -> None:
+        raise RuntimeError(data)
+
+    line.write = broken  # type: ignore[method-assign]
+    assert tap.take is not None
+    assert not tap.take(DELTA)
+    del line.write
+    gate.set()
+    async with asyncio.timeout(5):
+        await task

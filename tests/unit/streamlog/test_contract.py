@@ -14,6 +14,7 @@ from ragstream.streamlog.contract import StreamLogContract
 from ragstream.streamlog.memory import MemoryLog
 from ragstream.streamlog.redis import RedisLog
 from ragstream.streamlog.sqlite import SQLiteLog
+from ragstream.streamlog.tap import Tap
 
 
 class TestMemoryLog(StreamLogContract):
@@ -69,8 +70,10 @@ class Two:
     async def adopt(self, stream_id: str) -> Writer:
         return await self.there.adopt(stream_id)
 
-    def read(self, stream_id: str, after: int = 0) -> AsyncGenerator[tuple[Record, ...], None]:
-        return self.there.read(stream_id, after)
+    def read(
+        self, stream_id: str, after: int = 0, *, tap: Tap | None = None
+    ) -> AsyncGenerator[tuple[Record, ...], None]:
+        return self.there.read(stream_id, after, tap=tap)
 
     async def status(self, stream_id: str) -> LogStatus | None:
         return await self.there.status(stream_id)

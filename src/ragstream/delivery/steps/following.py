@@ -19,6 +19,7 @@ from ragstream.errors import CursorAhead, CursorExpired, NotFound, ProgrammingEr
 from ragstream.events import EventType, MessageStart, Reset, StreamEvent, encode
 from ragstream.storage.base import Turn
 from ragstream.streamlog.base import LogStatus, Record
+from ragstream.streamlog.tap import Tap
 
 __all__ = ["find_stream", "look_up", "read_as", "records_of", "session_in_log"]
 
@@ -59,7 +60,7 @@ async def find_stream(exchange: Exchange, kit: DeliveryKit) -> None:
             exchange.reply = _nothing_more()
         else:
             asked = msgspec.structs.replace(asked, stream_id=stream_id)
-            exchange.records = records_of(kit, status, turn, asked)
+            exchange.records = records_of(kit, status, turn, asked, exchange.tap)
     except (CursorAhead, CursorExpired) as refusal:
         kit.metrics.gaps.labels(refusal.code).inc()
         raise
@@ -144,7 +145,9 @@ async def _count(kit: DeliveryKit, status: LogStatus, asked: Follow) -> int:
     return projection.count
 
 
-def records_of(kit: DeliveryKit, status: LogStatus | None, turn: Turn | None, asked: Follow) -> Records:
+def records_of(
+    kit: DeliveryKit, status: LogStatus | None, turn: Turn | None, asked: Follow, tap: Tap
+) -> Records:
     """Return what is beyond the reader's cursor, from the log or, where that is gone, from the stored turn.
 
     Raises:
@@ -157,12 +160,12 @@ def records_of(kit: DeliveryKit, status: LogStatus | None, turn: Turn | None, as
             raise CursorExpired("The events of this answer are gone and its end was not stored; ask again.")
         return _retell(turn, ending, whole=counts or not asked.streaming)
     if counts:
-        return kit.log.read(asked.stream_id)
+        return kit.log.read(asked.stream_id, tap=tap)
     if asked.after > status.last_seq:
         raise CursorAhead(f"The cursor is {asked.after}, but the log ends at {status.last_seq}.")
     if status.state == "ended" and asked.after == status.last_seq and turn is not None and ending is not None:
         return _retell(turn, ending, whole=not asked.streaming)
-    return kit.log.read(asked.stream_id, asked.after)
+    return kit.log.read(asked.stream_id, asked.after, tap=tap)
 
 
 async def session_in_log(kit: DeliveryKit, stream_id: str) -> str:

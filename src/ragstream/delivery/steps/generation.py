@@ -108,7 +108,7 @@ async def _begin(exchange: Exchange, kit: DeliveryKit) -> None:
     if exchange.run is None or exchange.stream is None:
         raise ProgrammingError("only a created generator can be claimed")
     await kit.supervisor.start(exchange.run, exchange.stream.take())
-    exchange.records = kit.log.read(exchange.stream_id)
+    exchange.records = kit.log.read(exchange.stream_id, tap=exchange.tap)
 
 
 def _same(asked: Inquiry | Follow | None, stream_id: str) -> Follow:
@@ -162,5 +162,5 @@ async def _follow_first(exchange: Exchange, kit: DeliveryKit, first: str) -> boo
     if exchange.stream is not None:
         await exchange.stream.aclose()
     exchange.stream_id, exchange.session_id = first, session_id
-    exchange.records = records_of(kit, status, turn, _same(exchange.asked, first))
+    exchange.records = records_of(kit, status, turn, _same(exchange.asked, first), exchange.tap)
     return True

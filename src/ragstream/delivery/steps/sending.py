@@ -75,7 +75,8 @@ async def _stream(exchange: Exchange, kit: DeliveryKit, place: Place) -> None:
         ids,
         on_first=measure if is_new else None,
         notice=place.notice,
-        write_now=exchange.scope.get("state", {}).get("write_now"),
+        line=exchange.scope.get("state", {}).get("line"),
+        tap=exchange.tap,
     )
     try:
         await reader.deliver(exchange.frames, may_refuse=is_new)
