@@ -187,7 +187,7 @@ class Reader:
     def _take(self, record: Record) -> bool:
         """Write a delta where it is acknowledged, as nearly all are; where that cannot be, refuse it.
 
-        It costs a third less than waking this reader's task. What fails here fails again there.
+        So this reader's task is not woken for each. What fails here fails again there.
         """
         try:
             if record.type not in _DELTAS or not (self.started and self._is_free()):

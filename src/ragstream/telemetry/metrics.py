@@ -27,7 +27,6 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from ragstream.telemetry.histogram import Histogram as QuickHistogram
-from ragstream.telemetry.histogram import Tally
 
 __all__ = ["Metrics", "TokenUsage", "share_metrics"]
 
@@ -92,9 +91,8 @@ class Metrics:
         self.first_byte = self._histogram(
             "first_byte_seconds", "From a question to its first event on the wire", _WAITS
         )
-        self.token_gap: Tally | Histogram = self._quick(
-            "token_gap_seconds", "Between two deltas of one answer, as it is generated", _GAPS
-        ).labels()
+        gaps = self._quick("token_gap_seconds", "Between two deltas of one answer, as it is generated", _GAPS)
+        self.token_gap = gaps if isinstance(gaps, Histogram) else gaps.labels()
         self._answers = self._counter("answers", "Answers by how they ended", "status")
         self._attempts = self._counter("answer_attempts", "Calls of a provider that answers needed")
         self._tokens = self._counter("tokens", "Tokens used by answers", "model", "kind")

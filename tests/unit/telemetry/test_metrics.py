@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from prometheus_client import values
 from prometheus_client.parser import text_string_to_metric_families
 
 from ragstream.telemetry import Metrics
+from ragstream.telemetry.metrics import share_metrics
 
 
 @dataclass(frozen=True)
@@ -111,3 +114,18 @@ def test_two_of_them_do_not_meet() -> None:
     first, second = Metrics(), Metrics()
     first.resumes.inc()
     assert _values(second)["ragstream_resumes_total",] == 0
+
+
+def test_processes_that_share_their_figures_count_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(values, "ValueClass", values.ValueClass)
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")  # so that it is unset again
+    share_metrics(tmp_path)
+    metrics = Metrics()
+    metrics.token_gap.observe(0.02)
+    observe, _ = metrics.step("RAG.somewhere")
+    observe(0.3)
+    counted = _values(metrics)
+    assert counted["ragstream_token_gap_seconds_sum",] == pytest.approx(0.02)
+    assert counted["ragstream_step_seconds_sum", "RAG.somewhere"] == pytest.approx(0.3)
