@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ragstream.errors import ErrorCode
+from ragstream.errors import ConfigError, ErrorCode
 from ragstream.events import Answer, EventType, StreamEvent
 from ragstream.llm import LLMClient, OpenAIProvider, RetryPolicy, Timeouts
 
@@ -434,6 +434,31 @@ async def test_a_connection_that_is_not_accepted_in_time(client: Callable[..., L
         async with asyncio.timeout(3):  # less than the HTTP client's own patience
             _, answer = await collect(client(providers=[provider], policy=ONCE))
     assert code(answer) == "upstream_connect_timeout"
+
+
+async def test_a_request_has_the_head_that_the_environment_asks_for(
+    upstream: Any, client: Callable[..., LLMClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Gate: open sesame")
+    upstream.say("Hi")
+    for key in ("sk-1", None):
+        await collect(client(providers=[OpenAIProvider("m", api_key=key, base_url=upstream.url)]))
+    keyed, without = (head.lower() for head in upstream.heads)
+    for head in (keyed, without):
+        assert b"openai-organization: org-1\r\n" in head
+        assert b"x-gate: open sesame\r\n" in head
+        assert b"accept-encoding: identity\r\n" in head
+    assert b"authorization: bearer sk-1\r\n" in keyed
+    assert b"authorization" not in without
+
+
+async def test_a_head_that_cannot_be_sent_is_told_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "Köln")
+    provider = OpenAIProvider("m", api_key="sk-1", base_url="http://127.0.0.1:9/v1")
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="OPENAI_PROJECT_ID"):
+            provider.get_client()
 
 
 async def test_cut_before_the_head_is_no_timeout(upstream: Any, client: Callable[..., LLMClient]) -> None:

@@ -1,7 +1,8 @@
 """Reader: one HTTP response that streams, from its held head to the write deadline.
 
 The request's own task waits in ``receive`` for the client to leave, because ``send`` need not raise after it
-left. Beside it a task writes the frames as they come, a timer acts on silence (release the head, send a
+left. Deltas are written where the log acknowledges them, through a tap, as long as nothing is in their way.
+Beside it a task writes all other frames, a timer acts on silence (release the head, send a
 heartbeat, give up a stuck reader), and there may be notice to go. Thousands may wait for answers that say
 nothing for long: each is one timer and one task more, and a heartbeat is a task only while it is written.
 """
@@ -187,15 +188,15 @@ class Reader:
     def _take(self, record: Record) -> bool:
         """Write a delta where it is acknowledged, as nearly all are; where that cannot be, refuse it.
 
-        So this reader's task is not woken for each. What fails here fails again there.
+        So this reader's task is not woken for each.
         """
+        if record.type not in _DELTAS or not (self.started and self._is_free()):
+            return False
         try:
-            if record.type not in _DELTAS or not (self.started and self._is_free()):
-                return False
             if data := self._setup.projection.frame(record):  # else a cursor swallowed it
                 self._write_at_once(data)
-        except Exception:  # noqa: BLE001 - a reader's failure is not the answer's
-            return False
+        except Exception as fault:  # noqa: BLE001 - the reader's, not the answer's
+            self._beside.end(fault)
         return True
 
     def _is_free(self) -> bool:

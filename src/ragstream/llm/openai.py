@@ -99,16 +99,16 @@ class OpenAIProvider:
         """Return the SDK's client for the running loop; its own retries are off."""
         http = Pool.of_running_loop(self).http
         if self._client is None or self._client._client is not http:  # noqa: SLF001 - has no public name
-            self._client = AsyncOpenAI(
+            client = AsyncOpenAI(
                 api_key=self._key or "none",
                 base_url=self.base_url,
                 http_client=http,
                 max_retries=0,
                 timeout=self._timeout,
             )
-            url = self._client.base_url
-            self._url = url.copy_with(raw_path=url.raw_path + b"chat/completions")
-            self._headers = _headers(self._client, keyed=bool(self._key))
+            self._headers = _headers(client, keyed=bool(self._key))
+            self._url = client.base_url.copy_with(raw_path=client.base_url.raw_path + b"chat/completions")
+            self._client = client
         return self._client
 
     async def attempt(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
@@ -162,10 +162,7 @@ class OpenAIProvider:
     @asynccontextmanager
     async def _answer(self, body: dict[str, Any], *, streamed: bool) -> AsyncIterator[Read]:
         """Send the request, hand out what reads the answer's body, close the connection."""
-        try:
-            response = await self._send(body, streamed=streamed)
-        except UnicodeEncodeError:  # half a character, as cutting UTF-16 or a strange file name leaves it
-            response = await self._send(without_surrogates(body), streamed=streamed)
+        response = await self._send(self._encoded(body, streamed=streamed))
         stream = response.stream
         assert isinstance(stream, httpx2.AsyncByteStream)  # noqa: S101 - its client is an asynchronous one
         read = reader_of(stream)
@@ -185,13 +182,18 @@ class OpenAIProvider:
             max_tokens_name=self._max_tokens,
         )
 
-    async def _send(self, body: dict[str, Any], *, streamed: bool) -> httpx2.Response:
+    def _encoded(self, body: dict[str, Any], *, streamed: bool) -> bytes:
         how: dict[str, Any] = {"stream": streamed}
         if streamed and self._usage:
             how["stream_options"] = {"include_usage": True}
+        try:
+            return msgspec.json.encode(how | body)
+        except UnicodeEncodeError:  # half a character, as cutting UTF-16 or a strange file name leaves it
+            return msgspec.json.encode(how | without_surrogates(body))
+
+    async def _send(self, content: bytes) -> httpx2.Response:
+        """Send the body as it is: the SDK would make the same head anew each time."""
         http = self.get_client()._client  # noqa: SLF001 - has no public name
-        content = msgspec.json.encode(how | body)
-        # Not through the SDK, which would make the same head anew each time
         request = httpx2.Request(
             "POST",
             self._url,
@@ -249,7 +251,11 @@ def _host(url: str) -> str:
 
 
 def _headers(client: AsyncOpenAI, *, keyed: bool) -> httpx2.Headers:
-    """Return the head of each request, as the SDK would make it, less the machine's parts."""
+    """Return the head of each request, as the SDK would make it, less what it tells of the machine.
+
+    Raises:
+        ConfigError: the SDK's environment variables hold what no header can carry.
+    """
     head = {
         "Accept": "application/json",
         "Accept-Encoding": "identity",  # one flush less between a token and its reader
@@ -258,8 +264,14 @@ def _headers(client: AsyncOpenAI, *, keyed: bool) -> httpx2.Headers:
         "OpenAI-Organization": client.organization,
         "OpenAI-Project": client.project,
         **(client.auth_headers if keyed else {}),
+        **client._custom_headers,  # noqa: SLF001 - of OPENAI_CUSTOM_HEADERS, as a gateway may need them
     }
-    return httpx2.Headers({name: value for name, value in head.items() if value})
+    try:
+        return httpx2.Headers({name: value for name, value in head.items() if isinstance(value, str)})
+    except UnicodeEncodeError:
+        raise ConfigError(
+            "OPENAI_ORG_ID, OPENAI_PROJECT_ID or OPENAI_CUSTOM_HEADERS is not ASCII: no header carries it"
+        ) from None
 
 
 def _checked(key: str | None) -> str | None:

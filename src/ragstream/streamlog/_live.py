@@ -169,10 +169,12 @@ class LiveStream:
         """Hand the newest acknowledged record to those who take it, and wake the others."""
         seq, waiting, self._waiting = record.seq, self._waiting, []
         for waiter in waiting:
+            if waiter.future.done():  # it was cancelled
+                continue
             if waiter.take is not None and waiter.cursor == seq - 1 and waiter.take(record):
                 waiter.cursor = seq
                 self._waiting.append(waiter)
-            elif not waiter.future.done():
+            else:
                 waiter.future.set_result(None)
 
     def _wake(self) -> None:

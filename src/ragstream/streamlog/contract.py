@@ -264,6 +264,7 @@ class StreamLogContract:
             reading = asyncio.ensure_future(anext(batches))
             await _passes(3)
             reading.cancel()
+            writer.append(_delta(1))
             with pytest.raises(asyncio.CancelledError):
                 await reading
             await _end(writer)

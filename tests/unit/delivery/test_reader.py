@@ -422,9 +422,10 @@ async def test_a_tap_waits_for_the_turn_of_a_heartbeat() -> None:
     async with asyncio.timeout(5):
         await task
         await beating
+    assert client.body == b"one : heartbeatend"
 
 
-async def test_a_tap_that_fails_refuses() -> None:
+async def test_what_fails_in_a_tap_ends_its_reader() -> None:
     client, closed, gate, tap = Client(), list[bool](), asyncio.Event(), Tap()
     line = AtOnce(client)
     subject = reader(client, line=line, tap=tap, head_hold=60.0)
@@ -437,8 +438,8 @@ async def test_a_tap_that_fails_refuses() -> None:
 
     line.write = broken  # type: ignore[method-assign]
     assert tap.take is not None
-    assert not tap.take(DELTA)
-    del line.write
-    gate.set()
+    assert tap.take(DELTA)
     async with asyncio.timeout(5):
-        await task
+        with pytest.raises(RuntimeError, match="text_delta"):
+            await task
+    assert closed == [True]
