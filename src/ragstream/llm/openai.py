@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Collection
+from contextlib import suppress
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -120,7 +120,8 @@ class OpenAIProvider:
         model = request.model or self.model or await self._choose()
         stream = ChatStream(self.name, self._key)
         clock = asyncio.get_running_loop().time
-        async with self._answer(self._body(request, model), streamed=request.stream) as read:
+        answer, read = await self._open(self._body(request, model), streamed=request.stream)
+        try:
             while not (stream.finished or stream.done):
                 try:
                     piece = await read()
@@ -138,6 +139,8 @@ class OpenAIProvider:
                 yield event
             if stream.done:
                 await _late(read, clock() + _AFTER_DONE)
+        finally:  # not a context manager from a generator: a loop that ends closes generators all at once
+            await shut(answer, read)
         for event in stream.ending():
             yield event
 
@@ -159,19 +162,18 @@ class OpenAIProvider:
         self._client = None
         await Pool.of_running_loop(self).leave(self)
 
-    @asynccontextmanager
-    async def _answer(self, body: dict[str, Any], *, streamed: bool) -> AsyncIterator[Read]:
-        """Send the request, hand out what reads the answer's body, close the connection."""
+    async def _open(self, body: dict[str, Any], *, streamed: bool) -> tuple[httpx2.AsyncByteStream, Read]:
+        """Send the request; return the answer's body, to be shut, and what reads it."""
         response = await self._send(self._encoded(body, streamed=streamed))
         stream = response.stream
         assert isinstance(stream, httpx2.AsyncByteStream)  # noqa: S101 - its client is an asynchronous one
         read = reader_of(stream)
         try:
             self._check(response)
-            del response, body  # with the prompt, which may be long, as the answer may take long
-            yield read
-        finally:
+        except ProviderError:
             await shut(stream, read)
+            raise
+        return stream, read
 
     def _body(self, request: ChatRequest, model: str) -> dict[str, Any]:
         return chat_body(
