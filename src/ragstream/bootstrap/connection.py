@@ -106,7 +106,8 @@ class _Line:
 
     def write(self, data: bytes) -> None:
         """Write a piece of the body at once."""
-        self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        if data:  # an empty chunk would end the body
+            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
 
 
 def _send_unframed(cycle: Any) -> None:

@@ -2,7 +2,7 @@
 
 The request's own task waits in ``receive`` for the client to leave, because ``send`` need not raise after it
 left. Deltas are written where the log acknowledges them, through a tap, as long as nothing is in their way.
-Beside it a task writes all other frames, a timer acts on silence (release the head, send a
+Beside that task another one writes all other frames, a timer acts on silence (release the head, send a
 heartbeat, give up a stuck reader), and there may be notice to go. Thousands may wait for answers that say
 nothing for long: each is one timer and one task more, and a heartbeat is a task only while it is written.
 """
@@ -131,8 +131,8 @@ class Reader:
         async for frame in frames:
             self.terminal = frame.terminal
             if self.started:
-                if self._is_free():
-                    self._write_at_once(frame.data)
+                if line := self._free_line():
+                    self._write_at_once(line, frame.data)
                 else:
                     await self.write(frame.data)
                 if self._on_first is not None:
@@ -190,22 +190,22 @@ class Reader:
 
         So this reader's task is not woken for each.
         """
-        if record.type not in _DELTAS or not (self.started and self._is_free()):
+        if record.type not in _DELTAS or not (self.started and (line := self._free_line())):
             return False
         try:
             if data := self._setup.projection.frame(record):  # else a cursor swallowed it
-                self._write_at_once(data)
+                self._write_at_once(line, data)
         except Exception as fault:  # noqa: BLE001 - the reader's, not the answer's
             self._beside.end(fault)
         return True
 
-    def _is_free(self) -> bool:
-        """Return whether nothing is in the way of a piece, so that it can be written at once."""
-        return self._line is not None and not self._turn.locked() and self._line.is_free()
+    def _free_line(self) -> Line | None:
+        """Return the line, if nothing is in the way of a piece that is written to it at once."""
+        line = self._line
+        return line if line is not None and not self._turn.locked() and line.is_free() else None
 
-    def _write_at_once(self, data: bytes) -> None:
-        assert self._line is not None  # noqa: S101 - it is free
-        self._line.write(data)
+    def _write_at_once(self, line: Line, data: bytes) -> None:
+        line.write(data)
         self._last_write = self._clock()
         self.bytes_sent += len(data)
 
