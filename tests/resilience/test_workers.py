@@ -113,12 +113,14 @@ def server(redis_server: Any, model_port: int, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture
-def own_server(redis_server: Any, model_port: int, tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Return what starts a server that the test itself ends."""
+def own_server(
+    make_redis: Callable[..., Any], model_port: int, tmp_path: Path
+) -> Iterator[Callable[..., Server]]:
+    """Return what starts a server that the test itself ends, with a Redis that no other server settles."""
     servers: list[Server] = []
 
     def start(**settings: Any) -> Server:
-        servers.append(Server(redis_server, model_port, tmp_path, **settings))
+        servers.append(Server(make_redis(), model_port, tmp_path, **settings))
         return servers[-1]
 
     yield start
@@ -319,8 +321,12 @@ async def test_workers_share_turns_in_postgresql(
     admin = Database(postgres.url())
     await admin.read(lambda connection: connection.exec_driver_sql(f"CREATE DATABASE {name}").close())
     await admin.aclose()
-    server, database = own_server(workers=2, database_url=postgres.url(name)), Database(postgres.url(name))
-    async with asyncio.timeout(DEADLINE), connected(server) as client:
+    server = own_server(workers=2, database_url=postgres.url(name))
+    async with (
+        asyncio.timeout(DEADLINE),
+        contextlib.aclosing(Database(postgres.url(name))) as database,
+        connected(server) as client,
+    ):
         session = (await client.post("/api/v1/auth/session")).json()["id"]
         for wish in ("3 words, 0 ms", "2 words, 0 ms"):
             reply = await client.post("/api/v1/chatbot/chat", json=question(wish) | {"session_id": session})
@@ -343,7 +349,6 @@ async def test_workers_share_turns_in_postgresql(
             assert turn.text == "".join(re.findall(r'"content":"(word\d+ )"', b"".join(log.blocks).decode()))
             trial.cases += 1
     assert trial.cases == 16
-    await database.aclose()
 
 
 @pytest.mark.nightly
