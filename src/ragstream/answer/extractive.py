@@ -12,7 +12,7 @@ import asyncio
 import math
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -23,9 +23,12 @@ from ragstream.knowledge import question_terms, terms
 from ragstream.llm.base import ChatRequest
 from ragstream.llm.wire import Feature, check_input
 
-__all__ = ["NOTHING", "ExtractiveAnswerer", "extract"]
+__all__ = ["NOTHING", "NOTHING_YET", "ExtractiveAnswerer", "extract"]
 
 NOTHING = "The documents say nothing about this, as far as I can see. Try other words, or add a document."
+NOTHING_YET = (
+    "The documents are still being read; what was read says nothing about this. Ask again in a moment."
+)
 _MOST = 4  # sentences
 _GOOD = 0.7  # of the best score: what else is quoted
 _ENOUGH = 0.55  # of the question's weight: what the best passage must carry to be an answer
@@ -36,16 +39,25 @@ _GROUP = re.compile(rf"\s*(?:\S+\s*){{1,{_WORDS_AT_ONCE}}}")
 
 
 class ExtractiveAnswerer:
-    """A provider that needs no model, no key and no network. Tokens are not counted: there are none."""
+    """A provider that needs no model, no key and no network. Tokens are not counted: there are none.
+
+    Args:
+        is_reading: whether documents are being read at the moment, so that more may be known soon.
+    """
 
     name = "extractive"
     model = "extractive"
+
+    def __init__(self, *, is_reading: Callable[[], bool] = lambda: False) -> None:
+        self._is_reading = is_reading
 
     async def attempt(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
         """Quote what answers the last question, a few words at a time; see ``Provider.attempt``."""
         check_input(request, self.name, takes=_TAKES)
         questions = [message.text for message in request.messages if message.role == "user"]
         said = extract(carried_over(questions), request.passages, about=pointed_at(questions))
+        if said == NOTHING and self._is_reading():
+            said = NOTHING_YET
         for group in _GROUP.findall(said):
             yield StreamEvent(type=EventType.TEXT_DELTA, text_delta=TextDelta(content=group))
             await asyncio.sleep(0)  # other answers are being written in this loop, too

@@ -84,7 +84,7 @@ def _parts(
     settles: bool = True,
 ) -> Parts:
     metrics = Metrics()
-    caller = _caller(settings, metrics)
+    caller = _caller(settings, metrics, ingest)
     return Parts(
         log=log,
         stores=stores,
@@ -109,8 +109,8 @@ def _parts(
 def desk(settings: Settings, *, progress: Progress | None = None) -> Service:
     """Return the service behind ``ragstream ask``: it answers from the data folder and stores nothing."""
     log, metrics = MemoryLog(), Metrics()
-    caller = _caller(settings, metrics)
     ingest, documents = library(settings, progress=progress)
+    caller = _caller(settings, metrics, ingest)
     return Service(
         Parts(
             log=log,
@@ -195,14 +195,14 @@ def _log(settings: Settings) -> StreamLog:
     )
 
 
-def _caller(settings: Settings, metrics: Metrics) -> Caller:
+def _caller(settings: Settings, metrics: Metrics, ingest: Ingest) -> Caller:
     timeouts = Timeouts(
         first_token=settings.first_token_timeout,
         between_tokens=settings.token_timeout,
         total=settings.answer_deadline,
     )
     return LLMClient(
-        providers=_providers(settings),
+        providers=_providers(settings, ingest),
         policy=RetryPolicy(after_delta=settings.after_delta),
         timeouts=timeouts,
         prices=dict(_prices(settings.providers)),
@@ -219,11 +219,11 @@ def _observers(metrics: Metrics) -> Iterator[Observer]:
         yield GenAIObserver(tracer=spans)
 
 
-def _providers(settings: Settings) -> list[Provider]:
+def _providers(settings: Settings, ingest: Ingest) -> list[Provider]:
     if settings.providers:
         return [named_provider(one, settings.connect_timeout) for one in settings.providers]
     if not settings.model:
-        return [ExtractiveAnswerer()]
+        return [ExtractiveAnswerer(is_reading=lambda: ingest.status().running)]
     key = settings.openai_api_key
     provider = OpenAIProvider(
         settings.model,

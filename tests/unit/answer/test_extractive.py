@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ragstream.answer.extractive import NOTHING, ExtractiveAnswerer, extract
+from ragstream.answer.extractive import NOTHING, NOTHING_YET, ExtractiveAnswerer, extract
 from ragstream.errors import ProviderError
 from ragstream.events import EventType, ImagePart, ImageURL, Message, Passage, StreamEvent, TextPart
 from ragstream.llm.base import ChatRequest
@@ -138,3 +138,13 @@ async def test_a_picture_is_refused_and_not_overlooked() -> None:
     asked = Message(role="user", content=(TextPart("What is this?"), picture))
     with pytest.raises(ProviderError, match=r"cannot take images; messages\[0\] has one"):
         await anext(ExtractiveAnswerer().attempt(ChatRequest(messages=(asked,), passages=(LOGS,))))
+
+
+@pytest.mark.parametrize(("is_reading", "said"), [(True, NOTHING_YET), (False, NOTHING)])
+async def test_what_is_not_read_yet_is_not_said_to_be_missing(is_reading: bool, said: str) -> None:
+    request = ChatRequest(
+        messages=(Message(role="user", content="Where do quokkas live?"),), passages=(LOGS,)
+    )
+    async with aclosing(ExtractiveAnswerer(is_reading=lambda: is_reading).attempt(request)) as attempt:
+        events = [event async for event in attempt]
+    assert "".join(event.text_delta.content for event in events if event.text_delta) == said
