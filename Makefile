@@ -6,8 +6,6 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 ARGS ?=
 FACTS = --rag-facts .ragstream-facts.json
-BENCHMARKS = $(filter-out benchmarks/compare.py benchmarks/hotpath.py benchmarks/retrieval.py,$(wildcard benchmarks/*.py))
-
 # A data folder for each DOCS, so that answers never mix them; your own RAGSTREAM_DATA_DIR wins.
 DATA = $(if $(RAGSTREAM_DATA_DIR),,--data-dir ".ragstream/$(subst /,-,$(DOCS))")
 
@@ -49,8 +47,7 @@ bench: setup peers interop ## stand Ragstream beside what one would use instead,
 	@$(PYTHON_RUN) benchmarks/compare.py $(ARGS)
 
 bench-full: bench ## run the other benchmarks too; FOLDER=judged questions adds the one of retrieval
-	@set -e; for bench in $(BENCHMARKS); do echo "== $$bench"; $(PYTHON_RUN) $$bench; done
-	@$(if $(FOLDER),$(PYTHON_RUN) benchmarks/retrieval.py $(FOLDER),:)
+	@$(PYTHON_RUN) benchmarks/full.py $(FOLDER)
 
 docs: setup ## write anew what the documentation quotes from the program, and check the documentation
 	@$(PYTHON_RUN) scripts/docs.py

@@ -188,13 +188,22 @@ class Reader:
     def _take(self, record: Record) -> bool:
         """Write a delta where it is acknowledged, as nearly all are; where that cannot be, refuse it.
 
-        So this reader's task is not woken for each.
+        So this reader's task is not woken for each. Each token comes by here: calls are dear.
         """
-        if record.type not in _DELTAS or not (self.started and (line := self._free_line())):
+        line = self._line
+        if (
+            line is None
+            or record.type not in _DELTAS
+            or not self.started
+            or self._turn.locked()
+            or not line.is_free()
+        ):
             return False
         try:
             if data := self._setup.projection.frame(record):  # else a cursor swallowed it
-                self._write_at_once(line, data)
+                line.write(data)
+                self._last_write = self._clock()
+                self.bytes_sent += len(data)
         except Exception as fault:  # noqa: BLE001 - the reader's, not the answer's
             self._beside.end(fault)
         return True

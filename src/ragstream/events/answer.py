@@ -65,7 +65,7 @@ class Answer:
         self.seq += 1
         if (delta := event.text_delta) is not None:  # what nearly every event is
             self._pieces.append(delta.content)
-            self.refused |= delta.refusal
+            self.refused = delta.refusal or self.refused
             return
         match event.type:
             case EventType.REASONING_DELTA if event.reasoning_delta:

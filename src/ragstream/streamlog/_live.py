@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from math import inf
 
 from ragstream.errors import RagstreamError
 from ragstream.events import TERMINAL
@@ -117,8 +118,9 @@ class LiveStream:
             self.ended = record.type
             if self._on_end is not None:
                 self._on_end(self)
-        if self._waiting:
-            self._wake() if self.ended else self._tell(record)
+            self._wake()
+        elif self._waiting:
+            self._tell(record)
 
     def fail(self, fault: RagstreamError) -> None:
         """Say that nothing more will be acknowledged, and why."""
@@ -167,20 +169,23 @@ class LiveStream:
 
     def _tell(self, record: Record) -> None:
         """Hand the newest acknowledged record to those who take it, and wake the others."""
-        seq, waiting, self._waiting = record.seq, self._waiting, []
-        for waiter in waiting:
-            if waiter.future.done():  # it was cancelled
-                continue
-            if waiter.take is not None and waiter.cursor == seq - 1 and waiter.take(record):
-                waiter.cursor = seq
-                self._waiting.append(waiter)
+        seq, all_took = record.seq, True
+        for waiter in self._waiting:
+            take = waiter.take
+            if take is None or waiter.cursor != seq - 1 or waiter.future.done() or not take(record):
+                all_took = False
             else:
-                waiter.future.set_result(None)
+                waiter.cursor = seq
+        if not all_took:
+            self._wake(behind=seq)
 
-    def _wake(self) -> None:
+    def _wake(self, behind: float = inf) -> None:
+        """Wake those who wait, but who have all up to ``behind``."""
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
-            if not waiter.future.done():
+            if waiter.cursor >= behind:
+                self._waiting.append(waiter)
+            elif not waiter.future.done():  # else it was cancelled
                 waiter.future.set_result(None)
 
     def _forget(self) -> None:
