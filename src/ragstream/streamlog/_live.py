@@ -36,8 +36,9 @@ class LiveStream:
 
     __slots__ = (
         "__weakref__",
+        "_acked_size",
         "_keep",
-        "_kept",
+        "_left",
         "_on_end",
         "_records",
         "_waiting",
@@ -51,7 +52,6 @@ class LiveStream:
         "producer",
         "size",
         "stream_id",
-        "unacknowledged",
     )
 
     def __init__(
@@ -76,10 +76,10 @@ class LiveStream:
         self.producer: object | None = None  # who may append; without one, an open log is orphaned
         self.fault: RagstreamError | None = None  # why nothing more comes, until somebody adopts the log
         self.gone = False  # deleted
-        self.unacknowledged = 0  # bytes
+        self._acked_size = size  # bytes of the events that are acknowledged
         self._keep = keep
+        self._left = size  # bytes of the events that are in the store only
         self._on_end = on_end
-        self._kept = 0  # bytes in memory
         self._records: list[Record] = []  # from base + 1 on, the unacknowledged ones included
         self._waiting: list[_Waiter] = []
 
@@ -94,13 +94,15 @@ class LiveStream:
             last_type=self.ended,
         )
 
+    @property
+    def unacknowledged(self) -> int:
+        """Bytes of the events that are not acknowledged yet."""
+        return self.size - self._acked_size
+
     def push(self, record: Record) -> None:
         """Take the next record, which is not acknowledged yet."""
         self._records.append(record)
-        length = len(record.data)
-        self.size += length
-        self._kept += length
-        self.unacknowledged += length
+        self.size += len(record.data)
 
     def acknowledge(self, record: Record) -> None:
         """Show a record, and all before it, to readers.
@@ -111,8 +113,8 @@ class LiveStream:
         if not self.acked < record.seq <= self.base + len(self._records):
             return
         self.acked = record.seq
-        self.unacknowledged -= len(record.data)
-        if self._kept > self._keep:
+        self._acked_size += len(record.data)
+        if self.size - self._left > self._keep:
             self._forget()
         if record.type in TERMINAL:
             self.ended = record.type
@@ -124,7 +126,7 @@ class LiveStream:
 
     def fail(self, fault: RagstreamError) -> None:
         """Say that nothing more will be acknowledged, and why."""
-        self.unacknowledged = 0
+        self._acked_size = self.size
         self.fault = fault
         self._wake()
 
@@ -135,7 +137,7 @@ class LiveStream:
     def disown(self) -> None:
         """Leave the log to another producer: what is not acknowledged was never said."""
         self.producer = None
-        self.unacknowledged = 0
+        self._acked_size = self.size
         del self._records[self.acked - self.base :]
         self._wake()
 
@@ -192,9 +194,9 @@ class LiveStream:
         """Leave the older half of what may stay to the store; by halves, so that it costs little."""
         count = 0
         for record in self._records:
-            if self._kept <= self._keep / 2 or record.seq > self.acked:
+            if self.size - self._left <= self._keep / 2 or record.seq > self.acked:
                 break
-            self._kept -= len(record.data)
+            self._left += len(record.data)
             count += 1
         del self._records[:count]
         self.base += count
