@@ -97,13 +97,17 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr
     end: int | None = None
 
 
-class ReasoningDelta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
+class ReasoningDelta(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True, gc=False
+):
     """More of the model's reasoning."""
 
     content: str
 
 
-class TextDelta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
+class TextDelta(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True, gc=False
+):
     """More of the answer; ``refusal`` marks the words of a model that declines."""
 
     content: str
