@@ -24,6 +24,7 @@ from rig.report import quantile, save, spread, table
 from rig.servers import DIRECT, PEERS, RAGSTREAM, Running, Server
 
 SHORT, LONG = 200, 1000  # tokens of an answer
+_STREAMS = 100
 _PATIENCE = 4.0  # seconds until each stream has a token; a server beyond its limits keeps the rest waiting
 _WARM = 10  # streams, before the rounds: what a server does once shall not be in the first
 
@@ -85,7 +86,7 @@ def main() -> None:
             for one in running[number % len(running) :] + running[: number % len(running)]:
                 _round(one, upstream, load, options, figures[one.server.name])
     save(
-        "compare",
+        "compare" if options.streams == _STREAMS else f"compare-{options.streams}",
         _title(options),
         _page(figures),
         {"servers": {n: vars(f) for n, f in figures.items()}},
@@ -161,7 +162,7 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--streams", type=int, default=100)
+    parser.add_argument("--streams", type=int, default=_STREAMS)
     parser.add_argument("--rate", type=float, default=50, help="tokens a second of each stream")
     parser.add_argument("--seconds", type=float, default=2.5, help="of one measurement")
     parser.add_argument("--only", default="", help="servers by their short names, with commas")
