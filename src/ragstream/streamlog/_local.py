@@ -115,7 +115,9 @@ class LocalLog(ReadableLog):
     async def adopt(self, stream_id: str) -> LocalWriter:
         """Take over an orphaned log, to end it; see ``base.StreamLog``."""
         stream = await self._find(stream_id)
-        if stream is None:
+        while stream and stream.producer is None and stream.unacknowledged and not stream.gone:
+            await stream.changed()  # what its producer said last is on its way
+        if stream is None or stream.gone:
             raise NotFound("There is no such stream.")
         if stream.ended or stream.producer:
             raise LeaseLost("The log has ended, or its producer lives: there is nothing to take over.")
