@@ -46,8 +46,8 @@ check: setup ## lint, formatting, types, layers, and the rules of the house
 bench: setup peers interop ## stand Ragstream beside what one would use instead, under ten minutes; ARGS="--only relay,memory"
 	@$(PYTHON_RUN) benchmarks/compare.py $(ARGS)
 
-bench-full: bench ## run the other benchmarks too; FOLDER=judged questions adds the one of retrieval
-	@$(PYTHON_RUN) benchmarks/full.py $(FOLDER)
+bench-full: bench ## run the other benchmarks too; FOLDER=judged questions adds those of retrieval
+	@$(PYTHON_RUN) benchmarks/full.py $(if $(FOLDER),"$(FOLDER)")
 
 docs: setup ## write anew what the documentation quotes from the program, and check the documentation
 	@$(PYTHON_RUN) scripts/docs.py

@@ -24,7 +24,7 @@ from rig.report import quantile, save, spread, table
 from rig.servers import DIRECT, PEERS, RAGSTREAM, Running, Server
 
 SHORT, LONG = 200, 1000  # tokens of an answer
-_STREAMS = 100
+_STREAMS = 100  # with another number the results are another page
 _PATIENCE = 3.0  # seconds until each stream has a token; a server beyond its limits keeps the rest waiting
 _WARM = 10  # streams, before the rounds: what a server does once shall not be in the first
 

@@ -4,6 +4,7 @@
 
 FOLDER has judged questions in the layout of ``retrieval.py``; without it that one is left out. Where a
 program fails, or does not reach what it asks for, its place and the exit code tell, and the rest goes on.
+With ``--only`` nothing is kept but what the programs keep themselves.
 """
 
 from __future__ import annotations
@@ -12,64 +13,83 @@ import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from rig.report import save
 
 _HERE = Path(__file__).parent
-_KEPT = (  # by the programs themselves, as pages of their own
-    "startup.py",
-    "streams.py --log memory",
-    "streams.py --log sqlite --only readers,first,resume,unpinned",
-    "streams.py --log redis --only readers,store,resume",
+
+
+class Run(NamedTuple):
+    """A program of this folder with its arguments, and how it is called on the page."""
+
+    program: str
+    arguments: tuple[str, ...] = ()
+    shown: str = ""
+    kept: bool = False  # by itself, as a page of its own
+
+    @property
+    def name(self) -> str:
+        """The whole command, without what is of this machine."""
+        return self.shown or " ".join([self.program, *self.arguments])
+
+
+RUNS = (
+    Run("startup.py", kept=True),
+    Run("streams.py", ("--log", "memory"), kept=True),
+    Run("streams.py", ("--log", "sqlite", "--only", "readers,first,resume,unpinned"), kept=True),
+    Run("streams.py", ("--log", "redis", "--only", "readers,store,resume"), kept=True),
+    Run("engine.py"),
+    Run("llm_client.py"),
+    Run("streamlog_cost.py"),
+    Run("streamlog_saturation.py"),
+    Run("storage_turn.py"),
+    Run("turn.py", ("--chunks", "10000", "--functions", "0")),
+    Run("steps.py"),
+    Run("ingest.py"),
+    Run("scale.py"),
 )
-_PRINTED = (
-    "engine.py",
-    "llm_client.py",
-    "streamlog_cost.py",
-    "streamlog_saturation.py",
-    "storage_turn.py",
-    "turn.py --chunks 10000 --functions 0",
-    "steps.py",
-    "ingest.py",
-)
+APART = ("compare.py", "full.py", "hotpath.py", "retrieval.py")  # the last one with a FOLDER
 
 
 def main() -> int:
     options = _options()
-    page, failed = "", 0
-    for run in _chosen(_KEPT, options.only):
-        failed |= _outcome(run)[0]
-    for run in _chosen([*_PRINTED, *_retrieval(options)], options.only):
+    only = options.only.split(",") if options.only else []
+    runs = [run for run in [*RUNS, *_retrieval(options)] if not only or run.program.partition(".")[0] in only]
+    if not runs:
+        sys.exit(f"There is no benchmark called {options.only}.")
+    page, failed = "", []
+    for run in runs:
+        print(f"== {run.name}", flush=True)
         began = time.monotonic()
         code, said = _outcome(run)
-        failed |= code
-        name = run.replace(options.folder, "FOLDER") if options.folder else run
-        took = f"exit code {code}, " * bool(code) + f"{time.monotonic() - began:.0f} s"
-        page += f"## {name}\n\n```text\n{said.rstrip()}\n```\n\n{took}\n\n"
-    save("full", "What the other benchmarks print", page, {})
-    return failed
+        took = f"{time.monotonic() - began:.0f} s" + f", exit code {code}" * bool(code)
+        print(took, flush=True)
+        failed += [run.name] * bool(code)
+        if not run.kept:
+            page += f"## {run.name}\n\n```text\n{said.rstrip()}\n```\n\n{took}\n\n"
+        if not only:  # after each, for the last ones take long
+            save("full", "What the other benchmarks print", page, {"failed": failed}, told=False)
+    return bool(failed)
 
 
-def _chosen(runs: Iterable[str], only: str) -> list[str]:
-    return [run for run in runs if not only or run.partition(".")[0] in only.split(",")]
+def _retrieval(options: argparse.Namespace) -> list[Run]:
+    folder = options.folder
+    if not folder:
+        return []
+    scales = options.chunks.split(",") if options.chunks else []
+    return [Run("retrieval.py", (folder,), "retrieval.py FOLDER")] + [
+        Run("retrieval.py", (folder, "--scale", chunks), f"retrieval.py FOLDER --scale {chunks}")
+        for chunks in scales
+    ]
 
 
-def _retrieval(options: argparse.Namespace) -> Iterator[str]:
-    if options.folder:
-        yield f"retrieval.py {options.folder}"
-        for chunks in options.chunks.split(","):
-            yield f"retrieval.py {options.folder} --scale {chunks}"
-
-
-def _outcome(run: str) -> tuple[int, str]:
-    """Run a program of this folder; return its exit code and what it printed, which is shown meanwhile."""
-    print(f"== {run}", flush=True)
-    program, *arguments = run.split()
+def _outcome(run: Run) -> tuple[int, str]:
+    """Run the program; return its exit code and what it printed, which is shown meanwhile."""
     said = ""
     with subprocess.Popen(
-        [sys.executable, str(_HERE / program), *arguments],
+        [sys.executable, "-u", str(_HERE / run.program), *run.arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -40,8 +40,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def save(name: str, title: str, text: str, data: object, *, plot: bool = False) -> None:
-    """Write results/NAME.md and NAME.json with where they were measured, and print the first."""
+def save(name: str, title: str, text: str, data: object, *, plot: bool = False, told: bool = True) -> None:
+    """Write results/NAME.md and NAME.json with where they were measured, and print the first if ``told``."""
     RESULTS.mkdir(exist_ok=True)
     where = facts()
     page = f"# {title}\n\n{text}\n{_footer(where)}"
@@ -49,7 +49,8 @@ def save(name: str, title: str, text: str, data: object, *, plot: bool = False) 
     (RESULTS / f"{name}.json").write_text(
         json.dumps({"where": where, "data": data}, indent=1) + "\n", "utf-8"
     )
-    print(page)
+    if told:
+        print(page)
     if plot:
         _plot(name)
 

@@ -69,3 +69,9 @@ def test_the_licence_is_apache_2(project: dict[str, Any]) -> None:
 
 def test_the_readme_fits_on_a_few_screens() -> None:
     assert (ROOT / "README.md").read_text("utf-8").count("\n") <= 150
+
+
+def test_every_benchmark_is_run_with_the_others_or_set_apart() -> None:
+    folder = ROOT / "benchmarks"
+    named = re.findall(r'"(\w+\.py)"', (folder / "full.py").read_text("utf-8"))
+    assert set(named) == {path.name for path in folder.glob("*.py")}

@@ -188,7 +188,8 @@ class Reader:
     def _take(self, record: Record) -> bool:
         """Write a delta where it is acknowledged, as nearly all are; where that cannot be, refuse it.
 
-        So this reader's task is not woken for each. Each token comes by here: calls are dear.
+        So this reader's task is not woken for each. What ``_free_line`` and ``_write_at_once`` do stands here
+        once more: each token comes by, and calls are dear.
         """
         line = self._line
         if (

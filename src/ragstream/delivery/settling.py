@@ -11,7 +11,7 @@ import msgspec
 
 from ragstream.delivery.base import Answerer
 from ragstream.delivery.supervisor import Supervisor
-from ragstream.errors import LeaseLost, ProducerDied, StoreError
+from ragstream.errors import LeaseLost, NotFound, ProducerDied, StoreError
 from ragstream.events import Answer, EventType, Interrupted, MessageStart, StreamEvent
 from ragstream.storage.base import Turn, Turns
 from ragstream.streamlog.base import StreamLog, Writer
@@ -84,7 +84,7 @@ class Settler:
         for stream_id in await self._log.orphans():
             try:
                 writer = await self._log.adopt(stream_id)
-            except LeaseLost:  # somebody else was faster
+            except (LeaseLost, NotFound):  # somebody else was faster, or deleted it
                 continue
             try:
                 await self._end(stream_id, writer)

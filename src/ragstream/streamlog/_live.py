@@ -14,9 +14,11 @@ from math import inf
 from ragstream.errors import RagstreamError
 from ragstream.events import TERMINAL
 from ragstream.streamlog.base import LogStatus, Record
+from ragstream.telemetry import get_logger
 
 __all__ = ["LiveStream", "page"]
 
+_log = get_logger(__name__)
 _PAGE_BYTES = 256 * 1024  # a reader is handed no more than this at once, except a larger event
 
 
@@ -37,8 +39,8 @@ class LiveStream:
     __slots__ = (
         "__weakref__",
         "_acked_size",
+        "_base_size",
         "_keep",
-        "_left",
         "_on_end",
         "_records",
         "_waiting",
@@ -63,7 +65,7 @@ class LiveStream:
         last_seq: int = 0,
         last_type: str | None = None,
         size: int = 0,
-        keep: float = float("inf"),
+        keep: float = inf,
         on_end: Callable[[LiveStream], None] | None = None,
     ) -> None:
         self.stream_id = stream_id
@@ -76,9 +78,9 @@ class LiveStream:
         self.producer: object | None = None  # who may append; without one, an open log is orphaned
         self.fault: RagstreamError | None = None  # why nothing more comes, until somebody adopts the log
         self.gone = False  # deleted
-        self._acked_size = size  # bytes of the events that are acknowledged
+        self._acked_size = size  # bytes of the events up to ``acked``
         self._keep = keep
-        self._left = size  # bytes of the events that are in the store only
+        self._base_size = size  # bytes of the events up to ``base``
         self._on_end = on_end
         self._records: list[Record] = []  # from base + 1 on, the unacknowledged ones included
         self._waiting: list[_Waiter] = []
@@ -96,8 +98,8 @@ class LiveStream:
 
     @property
     def unacknowledged(self) -> int:
-        """Bytes of the events that are not acknowledged yet."""
-        return self.size - self._acked_size
+        """Bytes of the events that will be acknowledged."""
+        return 0 if self.fault else self.size - self._acked_size
 
     def push(self, record: Record) -> None:
         """Take the next record, which is not acknowledged yet."""
@@ -114,7 +116,7 @@ class LiveStream:
             return
         self.acked = record.seq
         self._acked_size += len(record.data)
-        if self.size - self._left > self._keep:
+        if self.size - self._base_size > self._keep:
             self._forget()
         if record.type in TERMINAL:
             self.ended = record.type
@@ -126,7 +128,6 @@ class LiveStream:
 
     def fail(self, fault: RagstreamError) -> None:
         """Say that nothing more will be acknowledged, and why."""
-        self._acked_size = self.size
         self.fault = fault
         self._wake()
 
@@ -137,7 +138,7 @@ class LiveStream:
     def disown(self) -> None:
         """Leave the log to another producer: what is not acknowledged was never said."""
         self.producer = None
-        self._acked_size = self.size
+        self.size = self._acked_size
         del self._records[self.acked - self.base :]
         self._wake()
 
@@ -172,31 +173,35 @@ class LiveStream:
     def _tell(self, record: Record) -> None:
         """Hand the newest acknowledged record to those who take it, and wake the others."""
         seq, all_took = record.seq, True
-        for waiter in self._waiting:
-            take = waiter.take
-            if take is None or waiter.cursor != seq - 1 or waiter.future.done() or not take(record):
-                all_took = False
-            else:
-                waiter.cursor = seq
+        try:
+            for waiter in self._waiting:
+                take = waiter.take
+                if take is None or waiter.cursor != seq - 1 or waiter.future.done() or not take(record):
+                    all_took = False
+                else:
+                    waiter.cursor = seq
+        except Exception:  # noqa: BLE001 - a tap's fault is its reader's, who reads on from the log
+            _log.exception("a tap failed")
+            all_took = False
         if not all_took:
             self._wake(behind=seq)
 
     def _wake(self, behind: float = inf) -> None:
-        """Wake those who wait, but who have all up to ``behind``."""
+        """Wake those who wait, except who has all up to ``behind``."""
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
             if waiter.cursor >= behind:
                 self._waiting.append(waiter)
-            elif not waiter.future.done():  # else it was cancelled
+            elif not (waiter.future.done() or waiter.future.get_loop().is_closed()):  # else it has gone
                 waiter.future.set_result(None)
 
     def _forget(self) -> None:
         """Leave the older half of what may stay to the store; by halves, so that it costs little."""
         count = 0
         for record in self._records:
-            if self.size - self._left <= self._keep / 2 or record.seq > self.acked:
+            if self.size - self._base_size <= self._keep / 2 or record.seq > self.acked:
                 break
-            self._left += len(record.data)
+            self._base_size += len(record.data)
             count += 1
         del self._records[:count]
         self.base += count

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -78,7 +79,7 @@ class LocalLog(ReadableLog):
         keep: bytes of each live log that stay in memory.
     """
 
-    def __init__(self, store: Store, sink: Sink, *, max_bytes: int, keep: float = float("inf")) -> None:
+    def __init__(self, store: Store, sink: Sink, *, max_bytes: int, keep: float = inf) -> None:
         self._store = store
         self._sink = sink
         self._max_bytes = max_bytes

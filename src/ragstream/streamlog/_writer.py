@@ -84,6 +84,7 @@ class LocalWriter:
     async def room(self) -> None:
         """Wait while more than 256 KiB are unacknowledged."""
         while self._stream.unacknowledged > _ROOM:
+            self._check()
             await self._stream.changed()
         if self._stream.producer is not self or self._stream.fault is not None:
             self._check()

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -326,6 +326,18 @@ class StreamLogContract:
                 status = await log.status("s")
                 assert status is not None
                 assert (number + 1 - status.last_seq) * 32_000 <= 256 * 1024
+
+    async def test_who_waits_for_room_is_told_that_the_log_is_deleted(self, tmp_path: Path) -> None:
+        async with self._running(tmp_path) as log:
+            writer = await log.open("s", "ann")
+            writer.append(_delta("x" * 300_000))
+            room = asyncio.ensure_future(writer.room())
+            await asyncio.sleep(0)
+            await log.delete("s")
+            with suppress(StoreError):  # it may have had room before
+                await room
+            with pytest.raises(StoreError):
+                await writer.room()
 
     async def test_an_answer_that_grows_too_large_can_still_end(self, tmp_path: Path) -> None:
         async with self._running(tmp_path, max_bytes=10_000) as log:
