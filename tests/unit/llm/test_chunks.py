@@ -352,6 +352,33 @@ def test_lines_end_at_cr_lf_and_crlf_only(lines: list[str], newline: str, cuts: 
     assert found == [f"x{line}".encode() for line in lines]
 
 
+@pytest.mark.parametrize(
+    ("piece", "data"),
+    [
+        (b"data: x\n\n", b" x"),
+        (b"data:\n\n", b""),
+        (b"", b""),
+        (b"d", b""),
+        (b"data:", b""),
+        (b"data: x\n", b""),
+        (b"data: x\n\r", b""),
+        (b"data: x\r\n\r\n", b""),
+        (b"data: x\ry\n\n", b""),
+        (b"data: x\ndata: y\n\n", b""),
+        (b"data: x\n\ndata: y\n\n", b""),
+        (b"event: x\n\n", b""),
+        (b": data: x\n\n", b""),
+        (b"\n\n", b""),
+        (b"data: " + b"x" * 60 + b"\n\n", b""),
+    ],
+)
+def test_only_one_event_of_one_line_is_taken_whole(piece: bytes, data: bytes) -> None:
+    assert EventData(cap=60).alone(piece) == data
+    begun = EventData()
+    assert list(begun.feed(b"data: half")) == []
+    assert begun.alone(piece) == b""
+
+
 @pytest.mark.parametrize("flood", [b"data: " + b"x" * 99, b"data: x\n" * 40, b"x" * 99, b": " + b"x" * 99])
 def test_the_cap_holds_for_lines_and_for_events(flood: bytes) -> None:
     reader = EventData(cap=60)

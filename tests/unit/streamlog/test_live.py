@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from ragstream.streamlog import Record
 from ragstream.streamlog._live import LiveStream, page
@@ -75,3 +76,31 @@ async def test_cancelled_readers_leave_nothing_behind() -> None:
     async with asyncio.timeout(10):
         await waiting[2]
     assert not stream._waiting
+
+
+async def test_whoever_does_not_take_a_record_is_woken_for_it_and_nobody_else() -> None:
+    stream, taken = LiveStream("s", "ann"), list[str]()
+
+    def taker(name: str, *, takes: bool) -> Callable[[Record], bool]:
+        def take(record: Record) -> bool:
+            taken.append(f"{name}{record.seq}")
+            return takes
+
+        return take
+
+    wants = {
+        "keeps up": (0, taker("a", takes=True)),
+        "refuses": (0, taker("b", takes=False)),
+        "gone": (0, taker("c", takes=True)),
+        "no tap": (0, None),
+    }
+    waiting = {name: asyncio.ensure_future(stream.changed(*want)) for name, want in wants.items()}
+    await asyncio.sleep(0)
+    waiting["gone"].cancel()
+    _say(stream, b"{}")
+    await asyncio.sleep(0)
+    assert taken == ["a1", "b1"]
+    assert {name for name, future in waiting.items() if future.done()} == {"refuses", "gone", "no tap"}
+    _say(stream, b"{}")
+    stream.vanish()
+    assert await asyncio.wait_for(waiting["keeps up"], 20) == 2
