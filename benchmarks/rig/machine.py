@@ -23,8 +23,8 @@ def facts() -> dict[str, str]:
         "cores": str(len(os.sched_getaffinity(0))),
         "kernel": platform.release().split("-")[0],
         "python": platform.python_version(),
-        "commit": _git("describe", "--always", "--dirty"),
-        "date": _git("log", "-1", "--format=%cs"),
+        "commit": _commit(),
+        "date": _git("log", "-1", "--format=%cs") or "unknown",
         "versions": ", ".join(f"{name} {version(name)}" for name in _OURS),
         "peers": "; ".join(_peers()),
     }
@@ -37,9 +37,15 @@ def _cpu() -> str:
     return platform.machine()
 
 
+def _commit() -> str:
+    """Return the commit, and whether anything but the results, which a run writes anew, differs from it."""
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results")
+    return (_git("describe", "--always") or "unknown") + ("-dirty" if changed else "")
+
+
 def _git(*words: str) -> str:
     run = subprocess.run(["git", *words], cwd=_ROOT, capture_output=True, text=True, check=False)
-    return run.stdout.strip() or "unknown"
+    return run.stdout.strip()
 
 
 def _peers() -> Iterable[str]:
