@@ -99,7 +99,9 @@ def first(log: str) -> list[list[str]]:
     for server in (RAGSTREAM[log], PEERS["relay"]):
         with _running(server) as (one, upstream, load):
             for streams, rate, tokens in ((1, 50, 20), (10, 50, 50), (100, 50, 200), (1000, 5, 200)):
-                window = measure(one, upstream, load, streams=streams, rate=rate, tokens=tokens, seconds=8)
+                window = measure(
+                    one, upstream, load, streams=streams, rate=rate, tokens=tokens, seconds=8, patience=30
+                )
                 waits, gaps = window.waits, window.gaps
                 figures = [quantile(waits, 0.5), quantile(waits, 0.99), quantile(gaps, 0.99)]
                 rows.append(
