@@ -26,7 +26,7 @@ _OPTIONS = {  # name: (default, what it is, where it is measured)
     "reader-kb": (25.0, "KB of each further reader, its socket's buffers apart", "streams.py"),
     "event-bytes": (90.0, "bytes of a token's event in the log", "streams.py"),
     "wire-bytes": (150.0, "bytes of a token on the wire, its packet apart", "compare.py"),
-    "redis-us": (20.0, "CPU µs of a token in Redis itself", "streams.py --log redis"),
+    "redis-us": (27.0, "CPU µs of a token in Redis itself", "streams.py --log redis"),
     "window-ms": (5.0, "milliseconds for which events are gathered", "RAGSTREAM_COMMIT_WINDOW_MS"),
     "retention-hours": (24.0, "hours for which a log is kept", "RAGSTREAM_RETENTION_HOURS"),
     "busy": (0.6, "share of a core that is planned with", "your own guess"),
