@@ -208,6 +208,9 @@ class Supervisor:
 
     def _finish(self, producer: Producer, alarm: asyncio.TimerHandle) -> None:
         """End the answer in a task that nothing cancels, now that its generator has ended or was left."""
+        if producer.left_behind is not None:
+            self._left_behind.add(producer.left_behind)
+            producer.left_behind.add_done_callback(self._forget)
         task = asyncio.create_task(self._end(producer, alarm), name=f"end of answer {producer.stream_id}")
         self._finishing.add(task)
         task.add_done_callback(self._finishing.discard)
@@ -231,9 +234,6 @@ class Supervisor:
             if isinstance(producer.cause, AnswerStopped):
                 self._metrics.cancelled(by=producer.cause.by)
             self._leave(producer)
-            if producer.left_behind is not None:
-                self._left_behind.add(producer.left_behind)
-                producer.left_behind.add_done_callback(self._forget)
             await producer.writer.close()
 
     def _forget(self, left_behind: asyncio.Task[None]) -> None:
