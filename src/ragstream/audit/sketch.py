@@ -80,7 +80,7 @@ def drawn_in(text: str) -> str:
 def _statements(text: str) -> Iterator[tuple[int, str]]:
     front = text.lstrip().startswith("---\n")  # YAML: a title, a configuration
     begun = False
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         for statement in map(str.strip, line.partition("%%")[0].rstrip().rstrip(";").split(";\n")):
             if not begun:
                 begun = bool(_HEADER.fullmatch(statement))

@@ -160,7 +160,7 @@ def _rules_above(location: str) -> list[_Rules]:
 
 def _rules_in(folder: str) -> list[_Rules]:
     try:
-        lines = Path(folder, _IGNORE).read_text("utf-8", errors="replace").splitlines()
+        lines = Path(folder, _IGNORE).read_text("utf-8", errors="replace").split("\n")
     except OSError:
         return []
     return [_Rules(folder, GitIgnoreSpec.from_lines(lines))]

@@ -101,6 +101,7 @@ def test_rules_mean_what_git_makes_of_them(
     [
         ({".gitignore": "*.txt\n"}, ["a.md", "sub/b.md", "sub/deep/c.md"]),
         ({".gitignore": "sub/\n"}, ["a.md", "a.txt"]),
+        ({".gitignore": "x\u2028a.md\r\nsub/\r\n"}, ["a.md", "a.txt"]),  # two rules, not three
         ({".gitignore": "/a.*\n"}, ["sub/b.md", "sub/b.txt", "sub/deep/c.md"]),
         ({".gitignore": "*\n!*.md\n!*/\n"}, ["a.md", "sub/b.md", "sub/deep/c.md"]),
         (
