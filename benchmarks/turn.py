@@ -2,9 +2,10 @@
 
     python benchmarks/turn.py [FOLDER] [--chunks 10000] [--turns 200] [--functions 40]
 
-The server knows the documents of ``FOLDER``, or our own, or so many chunks made from our own; a scripted
-model says one token; a reader asks turn after turn. First the CPU time of a turn is measured five times,
-then one round is profiled. Model and reader are in the process, so what they do is in the figures.
+The server knows the documents of ``FOLDER``, or our own, or so many chunks made from our own, and writes its
+log to a file; a scripted model says one token; a reader asks turn after turn. First the CPU time of a turn is
+measured five times, then one round is profiled. Model and reader are in the process, so what they do is in
+the figures.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from rig.documents import fill
 from ragstream.bootstrap import wiring
 from ragstream.bootstrap.connection import Connection
 from ragstream.settings import load
+from ragstream.telemetry import configure_logging
 
 _WARM, _ROUNDS = 30, 5
 _INGESTING = 600.0  # seconds for the documents to be read
@@ -144,7 +146,10 @@ def main() -> None:
         if options.chunks:
             print(f"{fill(Path(folder), options.chunks)} chunks", flush=True)
         documents = [] if options.chunks else [options.documents]
-        spent, profile = uvloop.run(_measure(documents, Path(folder), options.turns))
+        with (Path(folder) / "server.log").open("w") as log:
+            configure_logging(stream=log)
+            spent, profile = uvloop.run(_measure(documents, Path(folder), options.turns))
+            configure_logging()
     stats = pstats.Stats(profile)
     each = stats.total_tt / options.turns * 1e3  # type: ignore[attr-defined]
     least, median, most = min(spent), statistics.median(spent), max(spent)

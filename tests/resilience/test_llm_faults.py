@@ -12,9 +12,10 @@ import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
+import openai
 import pytest
 
-from ragstream.errors import ConfigError, ErrorCode
+from ragstream.errors import ConfigError, ErrorCode, ProviderError
 from ragstream.events import Answer, EventType, StreamEvent
 from ragstream.llm import LLMClient, OpenAIProvider, RetryPolicy, Timeouts
 
@@ -459,6 +460,113 @@ async def test_a_head_that_cannot_be_sent_is_told_each_time(monkeypatch: pytest.
     for _ in range(2):
         with pytest.raises(ConfigError, match="OPENAI_PROJECT_ID"):
             provider.get_client()
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "ALL_PROXY"])
+async def test_the_proxy_that_the_environment_names_is_asked(
+    upstream: Any, client: Callable[..., LLMClient], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    _unset_proxies(monkeypatch)
+    monkeypatch.setenv(name, upstream.url.replace("//", "//ann:secret@").removesuffix("/v1"))
+    upstream.say("Hi")
+    there = OpenAIProvider("m", api_key=KEY, base_url="http://models.invalid/v1")
+    _, answer = await collect(client(providers=[there]))
+    assert answer.text == "Hi"
+    [head] = upstream.heads
+    assert head.startswith(b"POST http://models.invalid/v1/chat/completions HTTP/1.1\r\n")
+    assert b"\r\nproxy-authorization: basic yw5uonnly3jlda==\r\n" in head.lower()
+
+
+@pytest.mark.parametrize("spared", ["127.0.0.1", "*", "localhost, 127.0.0.1"])
+async def test_what_the_environment_spares_the_proxy_is_asked_directly(
+    upstream: Any, client: Callable[..., LLMClient], monkeypatch: pytest.MonkeyPatch, spared: str
+) -> None:
+    _unset_proxies(monkeypatch)
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    _, through = await collect(client(policy=ONCE))
+    monkeypatch.setenv("NO_PROXY", spared)
+    upstream.say("Hi")
+    _, directly = await collect(client(policy=ONCE))
+    assert (code(through), directly.text) == ("upstream_unreachable", "Hi")
+
+
+def _unset_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+async def test_a_user_in_the_base_url_is_named_to_the_server(upstream: Any) -> None:
+    url = upstream.url.replace("//", "//ann:secret@")
+    upstream.answers = [[JSON, b'{"data":[]}']]
+    assert await OpenAIProvider("m", base_url=url).models() == []
+    assert b"\r\nauthorization: basic yw5uonnly3jlda==\r\n" in upstream.heads[0].lower()
+    with pytest.raises(ConfigError, match="names a user") as refusal:
+        OpenAIProvider("m", api_key=KEY, base_url=url)
+    assert "secret" not in str(refusal.value)
+
+
+async def test_a_redirect_is_followed_with_the_question(
+    upstream: Any, client: Callable[..., LLMClient]
+) -> None:
+    upstream.say("Hi")
+    upstream.answers.insert(0, status(308, "location: /v2/chat/completions\r\n"))
+    _, answer = await collect(client())
+    assert answer.text == "Hi"
+    assert upstream.heads[1].startswith(b"POST /v2/chat/completions ")
+    assert upstream.bodies[0] == upstream.bodies[1] != {}
+
+
+async def test_redirects_without_end_are_no_answer(upstream: Any, client: Callable[..., LLMClient]) -> None:
+    upstream.answers = [status(308, "location: /v1/chat/completions\r\n")]
+    _, answer = await collect(client())
+    assert (code(answer), len(upstream.heads)) == ("upstream_protocol", 10)
+
+
+async def test_a_cookie_is_not_sent_back(upstream: Any, client: Callable[..., LLMClient]) -> None:
+    upstream.say("Hi")
+    upstream.answers[0][0] = upstream.HEAD.replace(b"\r\n\r\n", b"\r\nset-cookie: who=ann\r\n\r\n")
+    caller = client()
+    await collect(caller)
+    await collect(caller)
+    assert len(upstream.heads) == 2
+    assert b"who=ann" not in upstream.heads[1]
+
+
+async def test_models_are_listed(upstream: Any) -> None:
+    upstream.answers = [[JSON, b'{"object":"list","data":[{"id":"b","object":"model"},{"id":"a"}]}']]
+    assert await OpenAIProvider(api_key=KEY, base_url=upstream.url).models() == ["a", "b"]
+    assert upstream.heads[0].startswith(b"GET /v1/models ")
+    assert f"Bearer {KEY}".encode() in upstream.heads[0]
+
+
+@pytest.mark.parametrize(
+    ("answered", "expected"),
+    [
+        ([JSON, b'{"models":[]}'], "upstream_protocol"),
+        ([JSON, b"\xff"], "upstream_protocol"),
+        ([JSON, b'{"data":' + b"[" * 500_000], "upstream_protocol"),
+        ([HTML], "upstream_protocol"),
+        ([b"HTTP/1.1 401 No\r\nconnection: close\r\n\r\n" + KEY.encode()], "upstream_auth"),
+        ([JSON.replace(b"connection: close", b"content-length: 99"), b"{"], "upstream_truncated"),
+    ],
+)
+async def test_models_that_are_not_listed_have_an_error(
+    upstream: Any, answered: list[bytes], expected: str
+) -> None:
+    upstream.answers = [answered]
+    with pytest.raises(ProviderError) as caught:
+        await OpenAIProvider(api_key=KEY, base_url=upstream.url).models()
+    assert caught.value.code == expected
+    assert KEY not in str(caught.value)
+    await upstream.all_left()
+
+
+async def test_the_sdks_own_client_raises_the_sdks_own_errors(upstream: Any) -> None:
+    upstream.answers = [status(401)]
+    provider = OpenAIProvider("m", api_key=KEY, base_url=upstream.url)
+    with pytest.raises(openai.AuthenticationError):
+        await provider.get_client().models.list()
 
 
 async def test_cut_before_the_head_is_no_timeout(upstream: Any, client: Callable[..., LLMClient]) -> None:

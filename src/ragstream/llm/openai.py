@@ -1,4 +1,4 @@
-"""Any OpenAI-compatible server as a provider: the SDK's auth and connections, our own reading of it.
+"""Any OpenAI-compatible server as a provider: the SDK's head of a request, our own reading of the answer.
 
 Importing this module imports the SDK, which takes a second; so it is imported where a provider is made.
 """
@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import suppress
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-import httpx2
+import aiohttp
 import msgspec
-from openai import AsyncOpenAI, Omit, Timeout
+from openai import AsyncOpenAI
 
 from ragstream.errors import ConfigError, ErrorCode, ProviderError
 from ragstream.events import StreamEvent, without_surrogates
 from ragstream.llm.base import ChatRequest
 from ragstream.llm.chunks import ChatStream
 from ragstream.llm.failures import bad_status
-from ragstream.llm.transport import FAILURES, Pool, Read, Refused, reader_of, shut, unreachable
+from ragstream.llm.transport import FAILURES, Pool, error_page, proxy_for, shut, unreachable
 from ragstream.llm.wire import ALL_FEATURES, Feature, chat_body
 
 __all__ = ["OpenAIProvider"]
@@ -30,6 +30,16 @@ _OPENAI = "https://api.openai.com/v1"
 
 _AFTER_FINISH = 5.0  # seconds to wait for usage and [DONE] once the answer is whole
 _AFTER_DONE = 0.05  # seconds to wait for the end of the body, without which a connection is not used again
+
+
+class _Model(msgspec.Struct):
+    id: str
+
+
+class _Page(msgspec.Struct):
+    """What ``/models`` answers."""
+
+    data: list[_Model]
 
 
 class OpenAIProvider:
@@ -68,13 +78,16 @@ class OpenAIProvider:
         self.name = name or host
         self.model = model
         self._key = _checked(api_key)
-        # aiohttp's "pool" includes the name look-up
-        self._timeout = Timeout(None, connect=connect_timeout, pool=connect_timeout)
+        if self._key and "@" in urlsplit(self.base_url).netloc:
+            raise ConfigError("The base URL names a user, and there is an API key: only one of them is sent")
+        # aiohttp's "connect" includes the name look-up
+        self._timeout = aiohttp.ClientTimeout(connect=connect_timeout, sock_connect=connect_timeout)
         self._takes = frozenset(takes)
         self._usage = usage
         self._max_tokens = "max_completion_tokens" if host == "api.openai.com" else "max_tokens"
         self._client: AsyncOpenAI | None = None
-        self._url, self._headers = httpx2.URL(), httpx2.Headers()  # of each request, once there is a client
+        self._proxy = proxy_for(self.base_url)
+        self._headers: dict[str, str] = {}  # of each request, once there is a client
 
     @classmethod
     def from_environment(
@@ -104,10 +117,8 @@ class OpenAIProvider:
                 base_url=self.base_url,
                 http_client=http,
                 max_retries=0,
-                timeout=self._timeout,
             )
             self._headers = _headers(client, keyed=bool(self._key))
-            self._url = client.base_url.copy_with(raw_path=client.base_url.raw_path + b"chat/completions")
             self._client = client
         return self._client
 
@@ -120,7 +131,9 @@ class OpenAIProvider:
         model = request.model or self.model or await self._choose()
         stream = ChatStream(self.name, self._key)
         clock = asyncio.get_running_loop().time
-        answer, read = await self._open(self._body(request, model), streamed=request.stream)
+        content = self._encoded(self._body(request, model), streamed=request.stream)
+        answer = await self._open("POST", "chat/completions", content)
+        read = answer.content.readany
         try:
             while not (stream.finished or stream.done):
                 try:
@@ -140,7 +153,7 @@ class OpenAIProvider:
             if stream.done:
                 await _late(read, clock() + _AFTER_DONE)
         finally:  # not a context manager from a generator: a loop that ends closes generators all at once
-            await shut(answer, read)
+            await shut(answer)
         for event in stream.ending():
             yield event
 
@@ -150,11 +163,15 @@ class OpenAIProvider:
         Raises:
             ProviderError: it could not be asked.
         """
-        without_key: dict[str, Any] = {} if self._key else {"Authorization": Omit()}
+        answer = await self._open("GET", "models")
         try:
-            page = await self.get_client().models.list(extra_headers=without_key)
+            page = msgspec.json.decode(await answer.read(), type=_Page)
         except FAILURES as error:
-            raise self._failed(error) from error
+            raise self._cut() from error
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise self._protocol("did not list its models as OpenAI does") from error
+        finally:
+            await shut(answer)
         return sorted(model.id for model in page.data)
 
     async def aclose(self) -> None:
@@ -162,18 +179,26 @@ class OpenAIProvider:
         self._client = None
         await Pool.of_running_loop(self).leave(self)
 
-    async def _open(self, body: dict[str, Any], *, streamed: bool) -> tuple[httpx2.AsyncByteStream, Read]:
-        """Send the request; return the answer's body, to be shut, and what reads it."""
-        response = await self._send(self._encoded(body, streamed=streamed))
-        stream = response.stream
-        assert isinstance(stream, httpx2.AsyncByteStream)  # noqa: S101 - its client is an asynchronous one
-        read = reader_of(stream)
+    async def _open(self, method: str, path: str, content: bytes | None = None) -> aiohttp.ClientResponse:
+        """Send a request as it is, for the SDK would make its head anew; return the answer, to be shut."""
+        self.get_client()
         try:
-            self._check(response)
-        except ProviderError:
-            await shut(stream, read)
+            answer = await Pool.of_running_loop(self).session.request(
+                method,
+                f"{self.base_url.rstrip('/')}/{path}",
+                headers=self._headers,
+                data=content,
+                timeout=self._timeout,
+                proxy=self._proxy,
+            )
+        except FAILURES as error:
+            raise unreachable(self.name, error) from error
+        try:
+            await self._check(answer)
+        except BaseException:
+            await shut(answer)
             raise
-        return stream, read
+        return answer
 
     def _body(self, request: ChatRequest, model: str) -> dict[str, Any]:
         return chat_body(
@@ -193,25 +218,12 @@ class OpenAIProvider:
         except UnicodeEncodeError:  # half a character, as cutting UTF-16 or a strange file name leaves it
             return msgspec.json.encode(how | without_surrogates(body))
 
-    async def _send(self, content: bytes) -> httpx2.Response:
-        """Send the body as it is: the SDK would make the same head anew each time."""
-        http = self.get_client()._client  # noqa: SLF001 - has no public name
-        request = httpx2.Request(
-            "POST",
-            self._url,
-            headers=self._headers,
-            content=content,
-            extensions={"timeout": self._timeout.as_dict()},
-        )
-        try:
-            return await http.send(request, stream=True)
-        except FAILURES as error:
-            raise self._failed(error) from error
-
-    def _check(self, response: httpx2.Response) -> None:
-        if response.headers.get("content-encoding", "identity") != "identity":
+    async def _check(self, answer: aiohttp.ClientResponse) -> None:
+        if not 200 <= answer.status < 300:
+            raise bad_status(self.name, answer.status, answer.headers, await error_page(answer), self._key)
+        if answer.headers.get("content-encoding", "identity") != "identity":
             raise self._protocol("sent a compressed body, unasked")
-        if response.headers.get("content-type", "").startswith("text/html"):
+        if answer.headers.get("content-type", "").startswith("text/html"):
             raise self._protocol("answered with a web page: is the base URL right?")
 
     async def _choose(self) -> str:
@@ -229,13 +241,8 @@ class OpenAIProvider:
     def _protocol(self, what: str) -> ProviderError:
         return ProviderError(f"{self.name} {what}", code=ErrorCode.UPSTREAM_PROTOCOL, provider=self.name)
 
-    def _failed(self, error: Exception) -> ProviderError:
-        if isinstance(error, Refused):
-            return bad_status(self.name, error.status, error.headers, error.body, self._key)
-        return unreachable(self.name, error)
 
-
-async def _late(read: Read, until: float) -> bytes:
+async def _late(read: Callable[[], Awaitable[bytes]], until: float) -> bytes:
     """Return what follows a whole answer, nothing if it does not come: the answer outlives its connection."""
     try:
         async with asyncio.timeout_at(until):
@@ -252,7 +259,7 @@ def _host(url: str) -> str:
     raise ConfigError("The base URL is none: it looks like http://127.0.0.1:8000/v1, with http or https")
 
 
-def _headers(client: AsyncOpenAI, *, keyed: bool) -> httpx2.Headers:
+def _headers(client: AsyncOpenAI, *, keyed: bool) -> dict[str, str]:
     """Return the head of each request, as the SDK would make it, less what it tells of the machine.
 
     Raises:
@@ -268,12 +275,13 @@ def _headers(client: AsyncOpenAI, *, keyed: bool) -> httpx2.Headers:
         **(client.auth_headers if keyed else {}),
         **client._custom_headers,  # noqa: SLF001 - of OPENAI_CUSTOM_HEADERS, as a gateway may need them
     }
-    try:
-        return httpx2.Headers({name: value for name, value in head.items() if isinstance(value, str)})
-    except UnicodeEncodeError:
+    said = {name: value for name, value in head.items() if isinstance(value, str)}
+    if not all(text.isascii() and text.isprintable() for line in said.items() for text in line):
         raise ConfigError(
-            "OPENAI_ORG_ID, OPENAI_PROJECT_ID or OPENAI_CUSTOM_HEADERS is not ASCII: no header carries it"
-        ) from None
+            "OPENAI_ORG_ID, OPENAI_PROJECT_ID or OPENAI_CUSTOM_HEADERS is not printable ASCII: no header "
+            "carries it"
+        )
+    return said
 
 
 def _checked(key: str | None) -> str | None:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
 from typing import ClassVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 from weakref import WeakSet
 
 import aiohttp
@@ -21,37 +23,29 @@ import openai
 
 from ragstream.errors import ErrorCode, ProviderError
 
-__all__ = ["FAILURES", "Pool", "Read", "Refused", "read_capped", "reader_of", "shut", "unreachable"]
+__all__ = ["FAILURES", "Pool", "error_page", "proxy_for", "shut", "unreachable"]
 
 _KEEPALIVE = 30.0  # seconds that an idle connection is kept
 _STRAGGLERS = 8  # passes of the loop, for generators that were dropped in its last moment to close
 _ERROR_CAP = 64 << 10  # bytes of an error page that are read
 
-Read = Callable[[], Awaitable[bytes]]  # the next piece of a body, nothing at its end
 
-
-class Refused(Exception):
-    """The server answered with a status that is not a success."""
-
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        super().__init__(f"status {status}")
-        self.status, self.headers, self.body = status, headers, body
-
-
-# What the SDK, the HTTP client under it and the transport under that may raise; a TypeError stays one.
-FAILURES = (Refused, openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError, OSError)
+FAILURES = (aiohttp.ClientError, OSError)  # of a call
 
 
 class Pool:
-    """The HTTP connections of one event loop, over aiohttp."""
+    """The HTTP connections of one event loop: those that answers come over, and those of the SDK's client."""
 
     _pools: ClassVar[dict[asyncio.AbstractEventLoop, Pool]] = {}
 
     def __init__(self) -> None:
-        self.http = openai.DefaultAioHttpClient(
-            limits=httpx2.Limits(max_connections=0, keepalive_expiry=_KEEPALIVE),  # 0: no limit, to aiohttp
-            event_hooks={"response": [_refuse]},
+        certificates = httpx2.create_ssl_context()  # those that the SDK would take
+        self.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE, ssl=certificates),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
         )
+        self.http = openai.DefaultAioHttpClient(verify=certificates)
         self._users: WeakSet[object] = WeakSet()
         self._keeper = self._keep()
 
@@ -83,55 +77,36 @@ class Pool:
             self._pools.pop(loop, None)
             for _ in range(_STRAGGLERS):
                 await asyncio.sleep(0)
+            await self.session.close()
             await self.http.aclose()
 
 
-def reader_of(stream: httpx2.AsyncByteStream) -> Read:
-    """Return what gives the next piece of the body as it comes, and nothing at its end.
-
-    It is aiohttp's own reader: between it and ``aiter_raw`` stand three generators, which each token would
-    pass. Where the SDK's transport is not what it was, the long way serves.
-    """
-    below = getattr(getattr(stream, "_stream", None), "_aiohttp_response", None)
-    if below is not None:
-        read: Read = below.content.readany
-        return read
-    pieces = aiter(stream)
-    return lambda: anext(pieces, b"")
+def proxy_for(url: str) -> str | None:
+    """Return the proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for ``url``."""
+    parts = urlsplit(url)
+    if proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return None
+    proxies = getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")
 
 
-async def shut(response: httpx2.Response | httpx2.AsyncByteStream, read: Read) -> None:
-    """Close the connection, then let what reads its body run into its end.
-
-    Iterators that are merely dropped would be closed later, each by a task of its own.
-    """
-    await response.aclose()
-    with suppress(Exception):
-        while await read():
-            pass
+async def shut(response: aiohttp.ClientResponse) -> None:
+    """Give the connection back if the body was read to its end, else close it."""
+    response.release()
+    await response.wait_for_close()
 
 
-async def read_capped(response: httpx2.Response) -> bytes:
+async def error_page(response: aiohttp.ClientResponse) -> bytes:
     """Return the beginning of the body: enough to say what went wrong."""
-    pieces = response.aiter_raw()
     body = bytearray()
-    try:
-        async for piece in pieces:
+    with suppress(*FAILURES):  # what came before a cut is still worth telling
+        while len(body) < _ERROR_CAP and (piece := await response.content.readany()):
             body += piece
-            if len(body) >= _ERROR_CAP:
-                break
-    except httpx2.HTTPError:
-        pass  # what came before the cut is still worth telling
-    finally:
-        await shut(response, lambda: anext(pieces, b""))
     return bytes(body[:_ERROR_CAP])
 
 
 def unreachable(name: str, error: BaseException) -> ProviderError:
-    """Make the error of a call that came to nothing before the provider answered.
-
-    Its kind stands at the bottom: the SDK calls a refused connection and a cut one a timeout, too.
-    """
+    """Make the error of a call that came to nothing before the provider answered."""
     code, what, passing = ErrorCode.UPSTREAM_UNREACHABLE, "cannot be reached", True
     for cause in _causes(error):
         match cause:
@@ -145,7 +120,7 @@ def unreachable(name: str, error: BaseException) -> ProviderError:
                 what = "refused the connection: nothing listens there"
             case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | ConnectionError():
                 what = "closed the connection before it answered"
-            case aiohttp.ClientResponseError() | httpx2.TooManyRedirects():
+            case aiohttp.ClientResponseError():
                 code, what, passing = (
                     ErrorCode.UPSTREAM_PROTOCOL,
                     "did not answer as an HTTP server does",
@@ -158,14 +133,7 @@ def unreachable(name: str, error: BaseException) -> ProviderError:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield what an SDK error was raised from, the SDK's own layers left out."""
+    """Yield the error and what it was raised from."""
     while error is not None:
-        if not isinstance(error, httpx2.TransportError | openai.OpenAIError):
-            yield error
+        yield error
         error = error.__cause__ or error.__context__
-
-
-async def _refuse(response: httpx2.Response) -> None:
-    """Stop at a bad status, before the SDK would read an error page of any length."""
-    if not (response.is_success or response.has_redirect_location):
-        raise Refused(response.status_code, response.headers, await read_capped(response))

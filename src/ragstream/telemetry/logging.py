@@ -14,9 +14,9 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import MutableMapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from time import time
 from typing import Any, Literal, TextIO
 
 import msgspec
@@ -39,8 +39,7 @@ def configure_logging(
     Other libraries are heard from WARNING on, whatever ``level``: below it some log prompts and keys.
     """
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # no line names them
-    handler = _Handler(stream)
-    handler.setFormatter(_JSONFormatter() if form == "json" else _ConsoleFormatter())
+    handler = _Handler(stream, _JSONFormatter() if form == "json" else _ConsoleFormatter())
     root = logging.getLogger()
     for old in [old for old in root.handlers if isinstance(old, _Handler)]:
         root.removeHandler(old)
@@ -75,14 +74,17 @@ def log_line(
     error: BaseException | None = None,
 ) -> None:
     """Log one line whose attributes may have any name, and fast; ``error`` adds its traceback."""
-    if logger.isEnabledFor(level):
-        trace = (type(error), error, error.__traceback__) if error else None
-        # not ``logger.log``, which walks up the stack to find a caller whom no line of ours names
-        logger.handle(logger.makeRecord(logger.name, level, "", 0, LogEvent(event, attributes), (), trace))
+    if not logger.isEnabledFor(level):
+        return
+    said = LogEvent(event, attributes)
+    if error is None and (handler := _only_handler(logger)) and handler.write(level, logger.name, said):
+        return
+    trace = (type(error), error, error.__traceback__) if error else None
+    # not ``logger.log``, which walks up the stack to find a caller whom no line of ours names
+    logger.handle(logger.makeRecord(logger.name, level, "", 0, said, (), trace))
 
 
-@dataclass(frozen=True, slots=True)
-class LogEvent:
+class LogEvent(msgspec.Struct, frozen=True):
     """The message that our loggers hand over: it reads as the whole line, under any handler."""
 
     event: str
@@ -92,35 +94,69 @@ class LogEvent:
         return f"{self.event} | attrs={_json(self.attributes)}" if self.attributes else self.event
 
 
-class _Handler(logging.StreamHandler[TextIO]):
-    """Ours, to be told from those that others added."""
-
-
-class _ConsoleFormatter(logging.Formatter):
-    """``2026-11-21T08:00:00.123Z INFO event | attrs={...}``."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = f"{_time(record)} {record.levelname:<7} {_one_line(record.getMessage())}"
-        if trace := _trace(self, record):
-            line = "\n    ".join([line, *map(_one_line, trace.split("\n"))])
-        return line
-
-
-class _JSONFormatter(logging.Formatter):
-    """An object a line: time, level, logger and event, then the event's attributes."""
+class _Formatter(logging.Formatter):
+    """What a line looks like, made of a record or of its parts."""
 
     def format(self, record: logging.LogRecord) -> str:
         said = record.msg if isinstance(record.msg, LogEvent) else LogEvent(record.getMessage(), {})
-        head = {
-            "timestamp": _time(record),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "event": said.event,
-        }
+        trace = self.formatException(record.exc_info) if record.exc_info else ""
+        return self.line(record.created, record.levelname, record.name, said, trace)
+
+    def line(self, seconds: float, level: str, logger: str, said: LogEvent, trace: str = "", /) -> str:
+        raise NotImplementedError
+
+
+class _ConsoleFormatter(_Formatter):
+    """``2026-11-21T08:00:00.123Z INFO event | attrs={...}``."""
+
+    def line(self, seconds: float, level: str, _logger: str, said: LogEvent, trace: str = "", /) -> str:
+        line = f"{_time(seconds)} {level:<7} {_one_line(str(said))}"
+        return "\n    ".join([line, *map(_one_line, trace.split("\n"))]) if trace else line
+
+
+class _JSONFormatter(_Formatter):
+    """An object a line: time, level, logger and event, then the event's attributes."""
+
+    def line(self, seconds: float, level: str, logger: str, said: LogEvent, trace: str = "", /) -> str:
+        head = {"timestamp": _time(seconds), "level": level.lower(), "logger": logger, "event": said.event}
         line = {**head, **said.attributes, **head}  # attributes come after the head and never replace it
-        if trace := _trace(self, record):
+        if trace:
             line["exception"] = trace
         return _one_line(_json(line))
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Ours, to be told from those that others added."""
+
+    def __init__(self, stream: TextIO | None, form: _Formatter) -> None:
+        super().__init__(stream)
+        self.setFormatter(form)
+        self._line = form.line
+
+    def write(self, level: int, logger: str, said: LogEvent) -> bool:
+        """Write a line without a record, which costs as much as the line itself; return whether it could."""
+        line = self._line(time(), logging.getLevelName(level), logger, said)
+        self.acquire()
+        try:
+            self.stream.write(f"{line}\n")
+            self.stream.flush()
+        except Exception:  # noqa: BLE001 - the record that is made now fails alike, and is reported
+            return False
+        finally:
+            self.release()
+        return True
+
+
+def _only_handler(logger: logging.Logger) -> _Handler | None:
+    """Return our handler if a record of ``logger`` would meet it and nothing else."""
+    while logger.parent is not None:
+        if logger.handlers or logger.filters or not logger.propagate:
+            return None
+        logger = logger.parent
+    match logger.handlers:
+        case [_Handler() as handler] if not handler.filters:
+            return handler
+    return None
 
 
 def _hand_over(
@@ -141,18 +177,14 @@ def _add_context(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
 _PROCESSORS: list[Any] = [structlog.stdlib.filter_by_level, _add_context, _hand_over]
 
 
-def _time(record: logging.LogRecord) -> str:
-    seconds, rest = divmod(int(record.created * 1000), 1000)
-    return f"{_second(seconds)}.{rest:03d}+00:00"
+def _time(seconds: float) -> str:
+    whole, rest = divmod(int(seconds * 1000), 1000)
+    return f"{_second(whole)}.{rest:03d}+00:00"
 
 
 @lru_cache(maxsize=1)  # a turn writes some thirty lines
 def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
-    return formatter.formatException(record.exc_info) if record.exc_info else ""
 
 
 def _json(values: MutableMapping[str, Any]) -> str:

@@ -71,6 +71,70 @@ def test_attributes_never_replace_the_head() -> None:
     assert (said["event"], said["level"], said["logger"]) == ("true", "info", "ragstream.test")
 
 
+class Ear(logging.Handler):
+    """Somebody else's handler."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.heard.append(record.getMessage())
+
+
+@pytest.mark.parametrize("name", ["", "ragstream", "ragstream.test"])
+def test_a_line_reaches_whoever_listens(name: str) -> None:
+    stream, logger, ear = _configured(), logging.getLogger("ragstream.test"), Ear()
+    log_line(logger, logging.INFO, "before", {})
+    listening = logging.getLogger(name)
+    listening.addHandler(ear)
+    try:
+        log_line(logger, logging.INFO, "meanwhile", {"count": 2})
+    finally:
+        listening.removeHandler(ear)
+    log_line(logger, logging.INFO, "after", {})
+    assert ear.heard == ['meanwhile | attrs={"count":2}']
+    assert [line.split("INFO    ")[1] for line in stream.getvalue().splitlines()] == [
+        "before",
+        'meanwhile | attrs={"count":2}',
+        "after",
+    ]
+
+
+@pytest.mark.parametrize("at", ["logger", "handler", "propagate"])
+def test_a_line_that_is_held_back_is_not_written(at: str) -> None:
+    stream, logger = _configured(), logging.getLogger("ragstream.test")
+    place: logging.Filterer = logging.getLogger().handlers[-1] if at == "handler" else logger
+    place.addFilter(silence := lambda _record: at == "propagate")
+    logger.propagate = at != "propagate"
+    try:
+        log_line(logger, logging.INFO, "secret", {})
+    finally:
+        place.removeFilter(silence)
+        logger.propagate = True
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_a_line_looks_the_same_with_and_without_a_record(form: LogForm) -> None:
+    stream, logger = _configured(form), logging.getLogger("ragstream.test")
+    ear, attributes = Ear(), {"count": 2, "name": "\u2028"}
+    log_line(logger, logging.WARNING, "it\nhappened", attributes)
+    logging.getLogger().addHandler(ear)
+    log_line(logger, logging.WARNING, "it\nhappened", attributes)
+    first, second = (re.sub(r"T[\d:.]+", "", line) for line in stream.getvalue().splitlines())
+    assert first == second
+    assert len(ear.heard) == 1
+
+
+def test_a_line_that_cannot_be_written_is_reported_and_costs_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _configured().close()
+    log_line(logging.getLogger("ragstream.test"), logging.INFO, "it happened", {})
+    assert "I/O operation on closed file" in capsys.readouterr().err
+
+
 def test_structlogs_own_loggers_go_the_same_way() -> None:
     stream = _configured("json")
     structlog.get_logger("ragstream.other").info("it happened", count=2)
