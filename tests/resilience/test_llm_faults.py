@@ -463,11 +463,13 @@ async def test_a_head_that_cannot_be_sent_is_told_each_time(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "ALL_PROXY"])
+@pytest.mark.parametrize("scheme", ["http://", ""])
 async def test_the_proxy_that_the_environment_names_is_asked(
-    upstream: Any, client: Callable[..., LLMClient], monkeypatch: pytest.MonkeyPatch, name: str
+    upstream: Any, client: Callable[..., LLMClient], monkeypatch: pytest.MonkeyPatch, name: str, scheme: str
 ) -> None:
     _unset_proxies(monkeypatch)
-    monkeypatch.setenv(name, upstream.url.replace("//", "//ann:secret@").removesuffix("/v1"))
+    host = upstream.url.removeprefix("http://").removesuffix("/v1")
+    monkeypatch.setenv(name, f"{scheme}ann:secret@{host}")
     upstream.say("Hi")
     there = OpenAIProvider("m", api_key=KEY, base_url="http://models.invalid/v1")
     _, answer = await collect(client(providers=[there]))
@@ -488,6 +490,15 @@ async def test_what_the_environment_spares_the_proxy_is_asked_directly(
     upstream.say("Hi")
     _, directly = await collect(client(policy=ONCE))
     assert (code(through), directly.text) == ("upstream_unreachable", "Hi")
+
+
+async def test_a_proxy_of_another_kind_is_refused_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    _unset_proxies(monkeypatch)
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
+    with pytest.raises(ConfigError, match="NO_PROXY"):
+        OpenAIProvider("m", base_url="http://models.invalid/v1")
+    monkeypatch.setenv("NO_PROXY", "models.invalid")
+    OpenAIProvider("m", base_url="http://models.invalid/v1")
 
 
 def _unset_proxies(monkeypatch: pytest.MonkeyPatch) -> None:

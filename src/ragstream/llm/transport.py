@@ -21,7 +21,7 @@ import aiohttp
 import httpx2
 import openai
 
-from ragstream.errors import ErrorCode, ProviderError
+from ragstream.errors import ConfigError, ErrorCode, ProviderError
 
 __all__ = ["FAILURES", "Pool", "error_page", "proxy_for", "shut", "unreachable"]
 
@@ -82,12 +82,20 @@ class Pool:
 
 
 def proxy_for(url: str) -> str | None:
-    """Return the proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for ``url``."""
-    parts = urlsplit(url)
-    if proxy_bypass(parts.netloc.rpartition("@")[2]):
+    """Return the proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY name for ``url``.
+
+    Raises:
+        ConfigError: it is of another kind than HTTP.
+    """
+    parts, proxies = urlsplit(url), getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
-    proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")
+    if "://" not in proxy:
+        return f"http://{proxy}"
+    if not proxy.startswith(("http://", "https://")):
+        raise ConfigError("The environment names a proxy that is not an HTTP one: set HTTP_PROXY or NO_PROXY")
+    return proxy
 
 
 async def shut(response: aiohttp.ClientResponse) -> None:

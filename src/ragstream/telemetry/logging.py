@@ -39,7 +39,8 @@ def configure_logging(
     Other libraries are heard from WARNING on, whatever ``level``: below it some log prompts and keys.
     """
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # no line names them
-    handler = _Handler(stream, _JSONFormatter() if form == "json" else _ConsoleFormatter())
+    handler = _Handler(stream)
+    handler.setFormatter(_JSONFormatter() if form == "json" else _ConsoleFormatter())
     root = logging.getLogger()
     for old in [old for old in root.handlers if isinstance(old, _Handler)]:
         root.removeHandler(old)
@@ -128,14 +129,11 @@ class _JSONFormatter(_Formatter):
 class _Handler(logging.StreamHandler[TextIO]):
     """Ours, to be told from those that others added."""
 
-    def __init__(self, stream: TextIO | None, form: _Formatter) -> None:
-        super().__init__(stream)
-        self.setFormatter(form)
-        self._line = form.line
-
     def write(self, level: int, logger: str, said: LogEvent) -> bool:
         """Write a line without a record, which costs as much as the line itself; return whether it could."""
-        line = self._line(time(), logging.getLevelName(level), logger, said)
+        if not isinstance(self.formatter, _Formatter):  # somebody has set another
+            return False
+        line = self.formatter.line(time(), logging.getLevelName(level), logger, said)
         self.acquire()
         try:
             self.stream.write(f"{line}\n")
@@ -154,7 +152,7 @@ def _only_handler(logger: logging.Logger) -> _Handler | None:
             return None
         logger = logger.parent
     match logger.handlers:
-        case [_Handler() as handler] if not handler.filters:
+        case [_Handler(filters=[], level=logging.NOTSET) as handler]:
             return handler
     return None
 

@@ -127,6 +127,16 @@ def test_a_line_looks_the_same_with_and_without_a_record(form: LogForm) -> None:
     assert len(ear.heard) == 1
 
 
+def test_a_handler_that_was_changed_is_heeded() -> None:
+    stream, logger = _configured(), logging.getLogger("ragstream.test")
+    handler = logging.getLogger().handlers[-1]
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    log_line(logger, logging.INFO, "it happened", {})
+    handler.setLevel(logging.ERROR)
+    log_line(logger, logging.INFO, "it happened again", {})
+    assert stream.getvalue() == "INFO: it happened\n"
+
+
 def test_a_line_that_cannot_be_written_is_reported_and_costs_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
