@@ -479,7 +479,9 @@ async def test_the_proxy_that_the_environment_names_is_asked(
     assert b"\r\nproxy-authorization: basic yw5uonnly3jlda==\r\n" in head.lower()
 
 
-@pytest.mark.parametrize("spared", ["127.0.0.1", "*", "localhost, 127.0.0.1"])
+@pytest.mark.parametrize(
+    "spared", ["127.0.0.1", "*", "localhost, 127.0.0.1", "localhost, *", "127.0.0.0/8", "*.0.0.1"]
+)
 async def test_what_the_environment_spares_the_proxy_is_asked_directly(
     upstream: Any, client: Callable[..., LLMClient], monkeypatch: pytest.MonkeyPatch, spared: str
 ) -> None:
@@ -490,6 +492,8 @@ async def test_what_the_environment_spares_the_proxy_is_asked_directly(
     upstream.say("Hi")
     _, directly = await collect(client(policy=ONCE))
     assert (code(through), directly.text) == ("upstream_unreachable", "Hi")
+    assert through.error is not None
+    assert "its proxy" in through.error.message
 
 
 async def test_a_proxy_of_another_kind_is_refused_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -498,7 +502,10 @@ async def test_a_proxy_of_another_kind_is_refused_with_advice(monkeypatch: pytes
     with pytest.raises(ConfigError, match="NO_PROXY"):
         OpenAIProvider("m", base_url="http://models.invalid/v1")
     monkeypatch.setenv("NO_PROXY", "models.invalid")
-    OpenAIProvider("m", base_url="http://models.invalid/v1")
+    provider = OpenAIProvider("m", base_url="http://models.invalid/v1")
+    monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:1080")  # which the SDK's client does not know either
+    with pytest.raises(ConfigError, match="NO_PROXY"):
+        provider.get_client()
 
 
 def _unset_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -534,10 +541,37 @@ async def test_redirects_without_end_are_no_answer(upstream: Any, client: Callab
     assert (code(answer), len(upstream.heads)) == ("upstream_protocol", 10)
 
 
-async def test_a_cookie_is_not_sent_back(upstream: Any, client: Callable[..., LLMClient]) -> None:
+@pytest.mark.parametrize("number", [200, 401])
+async def test_the_key_stays_with_the_server_that_it_is_for(
+    upstream: Any, client: Callable[..., LLMClient], number: int
+) -> None:
+    elsewhere = upstream.url.replace("127.0.0.1", "localhost")
+    upstream.say("Hi")
+    upstream.answers.insert(0, status(308, f"location: {elsewhere}/chat/completions\r\n"))
+    if number == 401:
+        upstream.answers[1] = status(401)
+    _, answer = await collect(client())
+    assert KEY.encode() in upstream.heads[0]
+    assert KEY.encode() not in upstream.heads[1]
+    if number == 401:
+        assert answer.error is not None
+        assert "set the base URL" in answer.error.message
+    else:
+        assert answer.text == "Hi"
+
+
+async def test_a_redirect_to_no_url_is_no_answer(upstream: Any, client: Callable[..., LLMClient]) -> None:
+    there = upstream.url.replace("//", "//ann:secret@")
+    upstream.answers = [status(308, f"location: {there}/chat/completions\r\n")]
+    _, answer = await collect(client())
+    assert (code(answer), len(upstream.heads)) == ("upstream_protocol", 1)
+
+
+async def test_a_cookie_is_not_sent_back(upstream: Any) -> None:
     upstream.say("Hi")
     upstream.answers[0][0] = upstream.HEAD.replace(b"\r\n\r\n", b"\r\nset-cookie: who=ann\r\n\r\n")
-    caller = client()
+    named = upstream.url.replace("127.0.0.1", "localhost")  # no jar keeps the cookies of an address
+    caller = LLMClient(providers=[OpenAIProvider("m", base_url=named)])
     await collect(caller)
     await collect(caller)
     assert len(upstream.heads) == 2
@@ -549,6 +583,8 @@ async def test_models_are_listed(upstream: Any) -> None:
     assert await OpenAIProvider(api_key=KEY, base_url=upstream.url).models() == ["a", "b"]
     assert upstream.heads[0].startswith(b"GET /v1/models ")
     assert f"Bearer {KEY}".encode() in upstream.heads[0]
+    upstream.answers = [[JSON, b'{"data":null}']]
+    assert await OpenAIProvider(api_key=KEY, base_url=upstream.url).models() == []
 
 
 @pytest.mark.parametrize(

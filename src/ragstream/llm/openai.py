@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, Timeout
 
 from ragstream.errors import ConfigError, ErrorCode, ProviderError
 from ragstream.events import StreamEvent, without_surrogates
@@ -39,7 +39,7 @@ class _Model(msgspec.Struct):
 class _Page(msgspec.Struct):
     """What ``/models`` answers."""
 
-    data: list[_Model]
+    data: list[_Model] | None
 
 
 class OpenAIProvider:
@@ -117,6 +117,7 @@ class OpenAIProvider:
                 base_url=self.base_url,
                 http_client=http,
                 max_retries=0,
+                timeout=Timeout(None, connect=self._timeout.connect, pool=self._timeout.connect),
             )
             self._headers = _headers(client, keyed=bool(self._key))
             self._client = client
@@ -172,7 +173,7 @@ class OpenAIProvider:
             raise self._protocol("did not list its models as OpenAI does") from error
         finally:
             await shut(answer)
-        return sorted(model.id for model in page.data)
+        return sorted(model.id for model in page.data or ())
 
     async def aclose(self) -> None:
         """Give the connections back; other providers on this loop may go on using theirs."""
@@ -193,6 +194,8 @@ class OpenAIProvider:
             )
         except FAILURES as error:
             raise unreachable(self.name, error) from error
+        except ValueError as error:  # of a user in a URL, ours or that of a redirect
+            raise self._protocol("cannot be asked: its URL, or the one it redirects to, is none") from error
         try:
             await self._check(answer)
         except BaseException:
@@ -219,6 +222,14 @@ class OpenAIProvider:
             return msgspec.json.encode(how | without_surrogates(body))
 
     async def _check(self, answer: aiohttp.ClientResponse) -> None:
+        if (
+            answer.status in {401, 403}
+            and answer.history
+            and answer.url.origin() != answer.history[0].url.origin()
+        ):
+            raise self._protocol(
+                f"redirects to {answer.url.origin()}, where no key goes: set the base URL to that"
+            )
         if not 200 <= answer.status < 300:
             raise bad_status(self.name, answer.status, answer.headers, await error_page(answer), self._key)
         if answer.headers.get("content-encoding", "identity") != "identity":

@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
+from ipaddress import ip_address, ip_network
 from typing import ClassVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -28,6 +29,9 @@ __all__ = ["FAILURES", "Pool", "error_page", "proxy_for", "shut", "unreachable"]
 _KEEPALIVE = 30.0  # seconds that an idle connection is kept
 _STRAGGLERS = 8  # passes of the loop, for generators that were dropped in its last moment to close
 _ERROR_CAP = 64 << 10  # bytes of an error page that are read
+_NO_PROXY_OF_OURS = (
+    "The environment names a proxy that is not an HTTP one: unset ALL_PROXY, or set HTTP_PROXY or NO_PROXY"
+)
 
 
 FAILURES = (aiohttp.ClientError, OSError)  # of a call
@@ -40,12 +44,20 @@ class Pool:
 
     def __init__(self) -> None:
         certificates = httpx2.create_ssl_context()  # those that the SDK would take
+        try:
+            self.http = openai.DefaultAioHttpClient(
+                limits=httpx2.Limits(
+                    max_connections=0, keepalive_expiry=_KEEPALIVE
+                ),  # 0: no limit, to aiohttp
+                verify=certificates,
+            )
+        except (ValueError, httpx2.InvalidURL):
+            raise ConfigError(_NO_PROXY_OF_OURS) from None
         self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE, ssl=certificates),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
         )
-        self.http = openai.DefaultAioHttpClient(verify=certificates)
         self._users: WeakSet[object] = WeakSet()
         self._keeper = self._keep()
 
@@ -89,13 +101,24 @@ def proxy_for(url: str) -> str | None:
     """
     parts, proxies = urlsplit(url), getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]):
+    if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]) or _is_spared(parts.hostname or ""):
         return None
     if "://" not in proxy:
         return f"http://{proxy}"
     if not proxy.startswith(("http://", "https://")):
-        raise ConfigError("The environment names a proxy that is not an HTTP one: set HTTP_PROXY or NO_PROXY")
+        raise ConfigError(_NO_PROXY_OF_OURS)
     return proxy
+
+
+def _is_spared(host: str) -> bool:
+    """Return whether NO_PROXY names the host in a form that the standard library does not know."""
+    for name in map(str.strip, getproxies().get("no", "").split(",")):
+        if name == "*" or (name.startswith("*.") and host.endswith(name[1:])):
+            return True
+        with suppress(ValueError):  # a name, not an address
+            if ip_address(host) in ip_network(name.strip("[]"), strict=False):
+                return True
+    return False
 
 
 async def shut(response: aiohttp.ClientResponse) -> None:
@@ -120,6 +143,10 @@ def unreachable(name: str, error: BaseException) -> ProviderError:
         match cause:
             case aiohttp.ServerTimeoutError() | TimeoutError():
                 code, what = ErrorCode.UPSTREAM_CONNECT_TIMEOUT, "did not accept the connection in time"
+            case aiohttp.ClientProxyConnectionError():
+                what = "cannot be reached, for its proxy does not answer"
+            case aiohttp.ClientHttpProxyError(status=status):
+                what, passing = f"cannot be reached: its proxy answered {status}", status >= 500
             case aiohttp.ClientConnectorDNSError() | socket.gaierror():
                 what = "cannot be found: its host name is unknown"
             case aiohttp.ClientSSLError() | ssl.SSLError():

@@ -133,20 +133,29 @@ class _Handler(logging.StreamHandler[TextIO]):
         """Write a line without a record, which costs as much as the line itself; return whether it could."""
         if not isinstance(self.formatter, _Formatter):  # somebody has set another
             return False
-        line = self.formatter.line(time(), logging.getLevelName(level), logger, said)
+        try:
+            line = self.formatter.line(time(), logging.getLevelName(level), logger, said)
+        except Exception:  # noqa: BLE001 - the record that is made now fails alike, and is reported
+            return False
         self.acquire()
         try:
             self.stream.write(f"{line}\n")
             self.stream.flush()
-        except Exception:  # noqa: BLE001 - the record that is made now fails alike, and is reported
-            return False
+        except Exception:  # noqa: BLE001 - whatever the stream raises; no line may fail its caller
+            self.handleError(logging.makeLogRecord({"name": logger, "levelno": level, "msg": said}))
         finally:
             self.release()
         return True
 
 
 def _only_handler(logger: logging.Logger) -> _Handler | None:
-    """Return our handler if a record of ``logger`` would meet it and nothing else."""
+    """Return our handler if a record of ``logger`` would be made and handled as usual, and by it alone."""
+    if (
+        logging.getLogRecordFactory() is not logging.LogRecord
+        or logging.Logger.callHandlers.__module__ != "logging"  # Sentry, among others, puts its own there
+        or type(logger).handle is not logging.Logger.handle
+    ):
+        return None
     while logger.parent is not None:
         if logger.handlers or logger.filters or not logger.propagate:
             return None

@@ -34,8 +34,23 @@ def as_before() -> Iterator[None]:
 
 def _configured(form: LogForm = "console", level: LogLevel = "info") -> io.StringIO:
     stream = io.StringIO()
+    logging.getLogger().handlers.clear()  # pytest's, beside which a line has a record
     configure_logging(form=form, level=level, stream=stream)
     return stream
+
+
+@pytest.fixture
+def records(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a record was made for."""
+    made: list[str] = []
+    make = logging.Logger.makeRecord
+
+    def note(self: logging.Logger, name: str, level: int, fn: str, lno: int, msg: object, *more: Any) -> Any:
+        made.append(str(msg))
+        return make(self, name, level, fn, lno, msg, *more)
+
+    monkeypatch.setattr(logging.Logger, "makeRecord", note)
+    return made
 
 
 def _json(stream: io.StringIO) -> dict[str, Any]:
@@ -83,7 +98,7 @@ class Ear(logging.Handler):
 
 
 @pytest.mark.parametrize("name", ["", "ragstream", "ragstream.test"])
-def test_a_line_reaches_whoever_listens(name: str) -> None:
+def test_a_line_reaches_whoever_listens(name: str, records: list[str]) -> None:
     stream, logger, ear = _configured(), logging.getLogger("ragstream.test"), Ear()
     log_line(logger, logging.INFO, "before", {})
     listening = logging.getLogger(name)
@@ -93,7 +108,7 @@ def test_a_line_reaches_whoever_listens(name: str) -> None:
     finally:
         listening.removeHandler(ear)
     log_line(logger, logging.INFO, "after", {})
-    assert ear.heard == ['meanwhile | attrs={"count":2}']
+    assert ear.heard == records == ['meanwhile | attrs={"count":2}']
     assert [line.split("INFO    ")[1] for line in stream.getvalue().splitlines()] == [
         "before",
         'meanwhile | attrs={"count":2}',
@@ -116,7 +131,7 @@ def test_a_line_that_is_held_back_is_not_written(at: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["console", "json"])
-def test_a_line_looks_the_same_with_and_without_a_record(form: LogForm) -> None:
+def test_a_line_looks_the_same_with_and_without_a_record(form: LogForm, records: list[str]) -> None:
     stream, logger = _configured(form), logging.getLogger("ragstream.test")
     ear, attributes = Ear(), {"count": 2, "name": "\u2028"}
     log_line(logger, logging.WARNING, "it\nhappened", attributes)
@@ -124,7 +139,7 @@ def test_a_line_looks_the_same_with_and_without_a_record(form: LogForm) -> None:
     log_line(logger, logging.WARNING, "it\nhappened", attributes)
     first, second = (re.sub(r"T[\d:.]+", "", line) for line in stream.getvalue().splitlines())
     assert first == second
-    assert len(ear.heard) == 1
+    assert len(ear.heard) == len(records) == 1
 
 
 def test_a_handler_that_was_changed_is_heeded() -> None:
@@ -143,6 +158,55 @@ def test_a_line_that_cannot_be_written_is_reported_and_costs_nothing(
     _configured().close()
     log_line(logging.getLogger("ragstream.test"), logging.INFO, "it happened", {})
     assert "I/O operation on closed file" in capsys.readouterr().err
+
+
+class Mute:
+    """What cannot be said."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+def test_what_cannot_be_said_is_reported_and_costs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = _configured()
+    log_line(logging.getLogger("ragstream.test"), logging.INFO, "it happened", {"what": Mute()})
+    assert "no words" in capsys.readouterr().err
+    assert stream.getvalue() == ""
+
+
+def test_a_line_whose_flush_fails_is_not_written_twice(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = _configured()
+    fails = [OSError("no space")]
+
+    def flush() -> None:
+        if fails:
+            raise fails.pop()
+
+    monkeypatch.setattr(stream, "flush", flush)
+    log_line(logging.getLogger("ragstream.test"), logging.INFO, "it happened", {})
+    assert "no space" in capsys.readouterr().err
+    assert stream.getvalue().count("it happened") == 1
+
+
+def test_a_host_that_watches_all_records_is_given_them(
+    records: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _configured()
+    logger, seen = logging.getLogger("ragstream.test"), list[str]()
+    log_line(logger, logging.INFO, "before", {})
+    with monkeypatch.context() as patch:
+        watch = lambda _self, record: seen.append(record.getMessage())  # noqa: E731 - as Sentry does
+        patch.setattr(logging.Logger, "callHandlers", watch)
+        log_line(logger, logging.INFO, "watched", {})
+    factory = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(lambda *args, **more: factory(*args, **more))
+    try:
+        log_line(logger, logging.INFO, "made", {})
+    finally:
+        logging.setLogRecordFactory(factory)
+    assert (seen, records) == (["watched"], ["watched", "made"])
 
 
 def test_structlogs_own_loggers_go_the_same_way() -> None:
