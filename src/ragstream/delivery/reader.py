@@ -31,6 +31,7 @@ __all__ = ["Line", "Reader", "until_left"]
 
 _WINDOW = 16 + 10  # gzip in a 1 KiB window: memory decides, 18 KB a stream instead of 101
 _MEMORY = 4
+_LAST_LOOK = 0.1  # of the write deadline: what a reader has at least, also where this process stood still
 _DELTAS = frozenset({EventType.TEXT_DELTA.value, EventType.REASONING_DELTA.value})
 
 
@@ -86,6 +87,7 @@ class Reader:
         self._loop = asyncio.get_running_loop()
         self._clock = self._loop.time
         self._writing_since: float | None = None
+        self._stuck_since: float | None = None  # the write that gets one more look
         self._last_write = self._clock()  # when it began
         self.started = False
         self.terminal: Record | None = None
@@ -230,10 +232,12 @@ class Reader:
     def _ring(self) -> None:
         """Act on silence, and set the timer anew."""
         now, setup = self._clock(), self._setup
-        if self._writing_since is not None:
-            if now - self._writing_since >= setup.write_deadline:
+        if (since := self._writing_since) is not None:
+            if since == self._stuck_since:
                 self._beside.end(self._evicted())
                 return
+            if now - since >= setup.write_deadline * (1.0 - _LAST_LOOK):
+                self._stuck_since = since  # maybe it was this process that stood still, not the reader
         elif not self.started:
             self._beside.start(self.release())
         elif now - self._last_write >= setup.heartbeat:
@@ -263,8 +267,11 @@ class Reader:
         return ReaderEvicted(f"The reader took nothing for {self._setup.write_deadline:g} s.")
 
     def _wait(self, now: float) -> float:
-        if self._writing_since is not None:
-            return max(0.0, self._writing_since + self._setup.write_deadline - now)
+        if (since := self._writing_since) is not None:
+            last_look = _LAST_LOOK * self._setup.write_deadline
+            if since == self._stuck_since:
+                return last_look
+            return max(0.0, since + self._setup.write_deadline - last_look - now)
         return max(0.0, min(self._last_write + self._setup.heartbeat, now + self._setup.write_deadline) - now)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import zlib
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import replace
@@ -234,6 +235,23 @@ async def test_who_takes_nothing_is_evicted_without_an_end() -> None:
             await subject.deliver(frames(items, closed), may_refuse=True)
     assert closed == [True]
     assert all(message.get("more_body", True) for message in client.messages)
+
+
+async def test_who_was_ready_while_the_process_stood_still_is_not_evicted() -> None:
+    client, closed = Client(), list[bool]()
+    subject = reader(client, head_hold=0.0, write_deadline=1.0)
+    items = [frame(b"text"), frame(b"end", terminal=END)]
+    client.reading.clear()
+    task = asyncio.create_task(subject.deliver(frames(items, closed), may_refuse=True))
+    for _ in range(10):
+        await asyncio.sleep(0)  # the write has begun
+    time.sleep(1.1)  # noqa: ASYNC251 - the process stands still for longer than the deadline
+    for _ in range(3):
+        await asyncio.sleep(0)  # the timer rang
+    client.reading.set()
+    async with asyncio.timeout(5):
+        await task
+    assert client.body == b"textend"
 
 
 async def test_who_takes_nothing_of_a_silent_answer_is_evicted_too() -> None:
