@@ -92,6 +92,29 @@ async def test_an_answer_that_is_replaced_is_said_anew(folder: Path, upstream: A
     assert last.endswith("]\n\nThe ferry is long.\n")
 
 
+@pytest.mark.parametrize(
+    ("offered", "said"),
+    [
+        (
+            b'{"data":[{"id":"small"},{"id":"large"}]}',
+            "the provider offers large, small. Set RAGSTREAM_MODEL",
+        ),
+        (b"[]", "the provider did not list its models (127.0.0.1"),
+    ],
+)
+async def test_a_provider_without_a_model(folder: Path, upstream: Any, offered: bytes, said: str) -> None:
+    upstream.answers = [[b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n" + offered]]
+    environment = os.environ | {"OPENAI_BASE_URL": upstream.url}
+    asking = await asyncio.create_subprocess_exec(
+        *ASK, "What?", cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    async with asyncio.timeout(60):
+        _, told = await asking.communicate()
+    assert asking.returncode == 2
+    assert said in told.decode()
+    assert told.decode().count("\n") == 1
+
+
 async def test_ctrl_c_stops_cleanly(folder: Path, upstream: Any) -> None:
     upstream.answers = [[upstream.HEAD, upstream.chunk("The beginning"), upstream.STALL]]
     environment = os.environ | {

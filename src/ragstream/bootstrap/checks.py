@@ -115,18 +115,11 @@ async def _documents(settings: Settings, what: str) -> Check:
 
 
 async def _provider(settings: Settings, what: str) -> Check:
-    key, model = settings.openai_api_key, settings.model
-    if not (key or settings.openai_base_url or model):
+    if not (settings.openai_api_key or settings.openai_base_url or settings.model):
         return Check(what, "note", "none: answers quote the sentences of your documents")
-    from ragstream.llm import OpenAIProvider
+    from ragstream.bootstrap.wiring import only_provider
 
-    provider = OpenAIProvider(
-        model,
-        api_key=key.get_secret_value() if key else None,
-        base_url=settings.openai_base_url,
-        connect_timeout=settings.connect_timeout,
-    )
-    return await _offered(provider, what)
+    return await _offered(only_provider(settings), what)
 
 
 async def _named_provider(one: NamedProvider, settings: Settings, what: str) -> Check:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from ragstream.errors import ConfigError
+from ragstream.errors import ConfigError, ProviderError
 from ragstream.settings import Settings
 
 __all__ = ["require_model"]
@@ -25,8 +25,10 @@ def require_model(settings: Settings) -> None:
     try:
         models = asyncio.run(_models(settings))
         offer = f"the provider offers {', '.join(models[:_MOST])}{', …' if len(models) > _MOST else ''}"
-    except Exception as error:  # noqa: BLE001 - whatever the SDK raises: it is only advice
-        offer = f"the provider did not list its models ({type(error).__name__})"
+    except TimeoutError:
+        offer = f"the provider did not list its models within {_PATIENCE:g} s"
+    except ProviderError as error:  # what it offers is only advice
+        offer = f"the provider did not list its models ({error})"
     raise ConfigError(
         f"{name} is set, but RAGSTREAM_MODEL is not: {offer}. Set RAGSTREAM_MODEL to a model, or unset "
         f"{name} to answer without a model."
@@ -34,14 +36,11 @@ def require_model(settings: Settings) -> None:
 
 
 async def _models(settings: Settings) -> list[str]:
-    from openai import AsyncOpenAI
+    from ragstream.bootstrap.wiring import only_provider
 
-    key = settings.openai_api_key
-    client = AsyncOpenAI(
-        api_key=key.get_secret_value() if key else "none",
-        base_url=settings.openai_base_url,
-        timeout=_PATIENCE,
-        max_retries=0,
-    )
-    async with client:
-        return sorted([model.id for model in (await client.models.list()).data])
+    provider = only_provider(settings)
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await provider.models()
+    finally:
+        await provider.aclose()

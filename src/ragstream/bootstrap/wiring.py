@@ -36,7 +36,7 @@ from ragstream.streamlog.memory import MemoryLog
 from ragstream.streamlog.sqlite import SQLiteLog
 from ragstream.telemetry import Metrics, tracer
 
-__all__ = ["desk", "guard", "library", "named_provider", "server", "worker"]
+__all__ = ["desk", "guard", "library", "named_provider", "only_provider", "server", "worker"]
 
 _CLAIM_PATIENCE = 12.0  # seconds: a little more than another process may take to open a log
 _LOST_AFTER = 6.0  # seconds: some beats, within which another process makes a log anew that Redis forgot
@@ -224,14 +224,22 @@ def _providers(settings: Settings, ingest: Ingest) -> list[Provider]:
         return [named_provider(one, settings.connect_timeout) for one in settings.providers]
     if not settings.model:
         return [ExtractiveAnswerer(is_reading=lambda: ingest.status().running)]
+    return [only_provider(settings)]
+
+
+def only_provider(settings: Settings) -> OpenAIProvider:
+    """Return the provider of OPENAI_API_KEY, OPENAI_BASE_URL and RAGSTREAM_MODEL.
+
+    Raises:
+        ConfigError: what they hold cannot be an address or a key.
+    """
     key = settings.openai_api_key
-    provider = OpenAIProvider(
+    return OpenAIProvider(
         settings.model,
         api_key=key.get_secret_value() if key else None,
         base_url=settings.openai_base_url,
         connect_timeout=settings.connect_timeout,
     )
-    return [provider]
 
 
 def named_provider(one: NamedProvider, connect_timeout: float) -> OpenAIProvider:
