@@ -335,6 +335,20 @@ async def test_a_slow_reader_costs_the_provider_nothing(
     assert text == "one two three"
 
 
+async def test_an_answer_that_comes_faster_than_it_is_read_comes_whole(
+    upstream: Any, client: Callable[..., LLMClient]
+) -> None:
+    words = [f"{number} ".ljust(20_000, "x") for number in range(200)]  # more than all buffers take
+    upstream.say(*words)
+    text = ""
+    async with asyncio.timeout(20):
+        async for event in client(policy=ONCE).chat_completion(ASK):
+            for _ in range(50):
+                await asyncio.sleep(0)  # so that reading is paused, again and again
+            text += event.text_delta.content if event.text_delta else ""
+    assert text == "".join(words)
+
+
 async def test_a_finished_answer_is_not_spoilt_by_silence(
     upstream: Any, client: Callable[..., LLMClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
