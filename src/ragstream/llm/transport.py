@@ -31,7 +31,7 @@ __all__ = ["FAILURES", "Pool", "error_page", "proxy_for", "shut", "unreachable"]
 _KEEPALIVE = 30.0  # seconds that an idle connection is kept
 _STRAGGLERS = 8  # passes of the loop, for generators that were dropped in its last moment to close
 _ERROR_CAP = 64 << 10  # bytes of an error page that are read
-_NO_PROXY_OF_OURS = (
+_WRONG_PROXY = (
     "The environment names a proxy that is not an HTTP one: unset ALL_PROXY, or set HTTP_PROXY or NO_PROXY"
 )
 
@@ -71,7 +71,7 @@ class Pool:
                 verify=certificates,
             )
         except (ValueError, httpx2.InvalidURL):
-            raise ConfigError(_NO_PROXY_OF_OURS) from None
+            raise ConfigError(_WRONG_PROXY) from None
         self.session = aiohttp.ClientSession(
             connector=_Connector(ssl=certificates),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -125,7 +125,7 @@ def proxy_for(url: str) -> str | None:
     if "://" not in proxy:
         return f"http://{proxy}"
     if not proxy.startswith(("http://", "https://")):
-        raise ConfigError(_NO_PROXY_OF_OURS)
+        raise ConfigError(_WRONG_PROXY)
     return proxy
 
 
