@@ -4,7 +4,8 @@ The request's own task waits in ``receive`` for the client to leave, because ``s
 left. Deltas are written where the log acknowledges them, through a tap, as long as nothing is in their way.
 Beside that task another one writes all other frames, a timer acts on silence (release the head, send a
 heartbeat, give up a stuck reader), and there may be notice to go. Thousands may wait for answers that say
-nothing for long: each is one timer and one task more, and a heartbeat is a task only while it is written.
+nothing for long: each is one timer and one task more, and where nothing is in its way the timer writes a
+heartbeat itself.
 """
 
 from __future__ import annotations
@@ -241,7 +242,10 @@ class Reader:
         elif not self.started:
             self._beside.start(self.release())
         elif now - self._last_write >= setup.heartbeat:
-            self._beside.start(self.write(setup.projection.heartbeat))
+            if line := self._free_line():
+                self._write_at_once(line, setup.projection.heartbeat)
+            else:
+                self._beside.start(self.write(setup.projection.heartbeat))
         self._timer = self._loop.call_later(self._wait(now), self._ring)
 
     def _go(self, notice: asyncio.Future[Notice]) -> None:

@@ -387,6 +387,22 @@ async def test_what_follows_the_head_is_written_at_once_and_in_order() -> None:
     assert subject.bytes_sent == len(client.body)
 
 
+async def test_a_heartbeat_is_written_at_once_where_nothing_is_in_its_way() -> None:
+    client, closed, gate = Client(), list[bool](), asyncio.Event()
+    line = AtOnce(client)
+    subject = reader(client, line=line, head_hold=0.0, heartbeat=0.01)
+    items = [frame(b"text"), gate, frame(b"end", terminal=END)]
+    task = asyncio.create_task(subject.deliver(frames(items, closed), may_refuse=True))
+    async with asyncio.timeout(5):
+        while len(line.taken) < 3:
+            assert len(asyncio.all_tasks()) <= 3, "the test, the request and its frames"
+            await asyncio.sleep(0.001)
+        gate.set()
+        await task
+    assert line.taken[:3] == [subject._setup.projection.heartbeat] * 3
+    assert subject.bytes_sent == len(client.body)
+
+
 async def test_a_compressed_piece_is_never_written_past_the_compressor() -> None:
     client, closed, tap = Client(), list[bool](), Tap()
     line = AtOnce(client)
