@@ -72,6 +72,16 @@ def test_a_wrong_setting_is_one_line(folder: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_certificates_that_are_not_there(folder: Path) -> None:
+    environment = os.environ | {"OPENAI_BASE_URL": "https://127.0.0.1:1/v1", "SSL_CERT_FILE": "nowhere.pem"}
+    done = subprocess.run(
+        [*ASK, "What?"], cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("ragstream: SSL_CERT_FILE or SSL_CERT_DIR names no certificates")
+    assert done.stderr.count("\n") == 1
+
+
 async def test_an_answer_that_is_replaced_is_said_anew(folder: Path, upstream: Any) -> None:
     upstream.answers = [
         [upstream.HEAD, upstream.chunk("Forty"), upstream.RESET],
@@ -99,12 +109,14 @@ async def test_an_answer_that_is_replaced_is_said_anew(folder: Path, upstream: A
             b'{"data":[{"id":"small"},{"id":"large"}]}',
             "the provider offers large, small. Set RAGSTREAM_MODEL",
         ),
+        (b'{"data":[]}', "the provider offers nothing. Set RAGSTREAM_MODEL"),
         (b"[]", "the provider did not list its models (127.0.0.1"),
     ],
 )
 async def test_a_provider_without_a_model(folder: Path, upstream: Any, offered: bytes, said: str) -> None:
     upstream.answers = [[b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n" + offered]]
-    environment = os.environ | {"OPENAI_BASE_URL": upstream.url}
+    environment = {name: value for name, value in os.environ.items() if "OPENAI" not in name}
+    environment |= {"OPENAI_BASE_URL": upstream.url, "RAGSTREAM_MODEL": ""}
     asking = await asyncio.create_subprocess_exec(
         *ASK, "What?", cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

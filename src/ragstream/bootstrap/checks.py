@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from ragstream.bootstrap.models import listed, offered
 from ragstream.bootstrap.resources import connected
 from ragstream.errors import ConfigError, RagstreamError
 from ragstream.settings import NamedProvider, Settings, prepare_data_dir
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from ragstream.llm import OpenAIProvider
 
 __all__ = ["Check", "checks"]
-
-_PATIENCE = 10.0  # seconds for the provider to list its models
-_MOST = 12  # models named in a line
 
 
 class Check(NamedTuple):
@@ -119,27 +116,20 @@ async def _provider(settings: Settings, what: str) -> Check:
         return Check(what, "note", "none: answers quote the sentences of your documents")
     from ragstream.bootstrap.wiring import only_provider
 
-    return await _offered(only_provider(settings), what)
+    return await _answering(only_provider(settings), what)
 
 
 async def _named_provider(one: NamedProvider, settings: Settings, what: str) -> Check:
     from ragstream.bootstrap.wiring import named_provider
 
-    return await _offered(named_provider(one, settings.connect_timeout), what)
+    return await _answering(named_provider(one, settings.connect_timeout), what)
 
 
-async def _offered(provider: OpenAIProvider, what: str) -> Check:
-    model = provider.model
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            offered = await provider.models()
-    except TimeoutError:
-        return Check(what, "failed", f"{provider.name} did not list its models within {_PATIENCE:g} s")
-    finally:
-        await provider.aclose()
-    some = ", ".join(offered[:_MOST]) + (", …" if len(offered) > _MOST else "")
+async def _answering(provider: OpenAIProvider, what: str) -> Check:
+    model, models = provider.model, await offered(provider)
+    some = listed(models)
     if not model:
         return Check(what, "failed", f"set RAGSTREAM_MODEL to one that {provider.name} offers: {some}")
-    if model not in offered:
+    if model not in models:
         return Check(what, "note", f"{provider.name} answers, but does not list {model}; it offers {some}")
     return Check(what, "ok", f"{provider.name} offers {model}")

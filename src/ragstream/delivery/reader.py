@@ -32,7 +32,7 @@ __all__ = ["Line", "Reader", "until_left"]
 
 _WINDOW = 16 + 10  # gzip in a 1 KiB window: memory decides, 18 KB a stream instead of 101
 _MEMORY = 4
-_LAST_LOOK = 0.1  # of the write deadline: what a reader has at least, also where this process stood still
+_LAST_LOOK = 0.1  # of the write deadline: its last part, for it may be this process that stood still
 _DELTAS = frozenset({EventType.TEXT_DELTA.value, EventType.REASONING_DELTA.value})
 
 
@@ -242,11 +242,18 @@ class Reader:
         elif not self.started:
             self._beside.start(self.release())
         elif now - self._last_write >= setup.heartbeat:
-            if line := self._free_line():
-                self._write_at_once(line, setup.projection.heartbeat)
-            else:
-                self._beside.start(self.write(setup.projection.heartbeat))
+            self._beat(setup.projection.heartbeat)
         self._timer = self._loop.call_later(self._wait(now), self._ring)
+
+    def _beat(self, heartbeat: bytes) -> None:
+        line = self._free_line()
+        if line is None:
+            self._beside.start(self.write(heartbeat))
+            return
+        try:
+            self._write_at_once(line, heartbeat)
+        except Exception as fault:  # noqa: BLE001 - the reader's; nobody else would hear of it from a timer
+            self._beside.end(fault)
 
     def _go(self, notice: asyncio.Future[Notice]) -> None:
         self._timer.cancel()

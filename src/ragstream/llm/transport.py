@@ -12,7 +12,6 @@ import socket
 import ssl
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
-from functools import partial
 from ipaddress import ip_address, ip_network
 from typing import ClassVar
 from urllib.parse import urlsplit
@@ -22,7 +21,6 @@ from weakref import WeakSet
 import aiohttp
 import httpx2
 import openai
-from aiohttp.client_proto import ResponseHandler
 
 from ragstream.errors import ConfigError, ErrorCode, ProviderError
 
@@ -39,30 +37,13 @@ _WRONG_PROXY = (
 FAILURES = (aiohttp.ClientError, OSError)  # of a call
 
 
-class _Protocol(ResponseHandler):
-    """aiohttp's protocol, less what it does at each read: resume what was not paused, and parse nothing."""
-
-    def resume_reading(self, resume_parser: bool = True) -> None:
-        if self._reading_paused:
-            super().resume_reading(resume_parser)
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Connects with our protocol; aiohttp has no public name for that, but a token costs a fifteenth less."""
-
-    def __init__(self, *, ssl: ssl.SSLContext) -> None:
-        super().__init__(limit=0, keepalive_timeout=_KEEPALIVE, ssl=ssl)
-        make: type[ResponseHandler] = _Protocol
-        self._factory = partial(make, loop=self._loop)
-
-
 class Pool:
     """The HTTP connections of one event loop: those that answers come over, and those of the SDK's client."""
 
     _pools: ClassVar[dict[asyncio.AbstractEventLoop, Pool]] = {}
 
     def __init__(self) -> None:
-        certificates = httpx2.create_ssl_context()  # those that the SDK would take
+        certificates = _certificates()
         try:
             self.http = openai.DefaultAioHttpClient(
                 limits=httpx2.Limits(
@@ -73,7 +54,7 @@ class Pool:
         except (ValueError, httpx2.InvalidURL):
             raise ConfigError(_WRONG_PROXY) from None
         self.session = aiohttp.ClientSession(
-            connector=_Connector(ssl=certificates),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE, ssl=certificates),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
         )
@@ -110,6 +91,21 @@ class Pool:
                 await asyncio.sleep(0)
             await self.session.close()
             await self.http.aclose()
+
+
+def _certificates() -> ssl.SSLContext:
+    """Return those that the SDK would take.
+
+    Raises:
+        ConfigError: the environment names others, which cannot be read.
+    """
+    try:
+        return httpx2.create_ssl_context()
+    except OSError as error:  # of the file, or of what is in it
+        raise ConfigError(
+            "SSL_CERT_FILE or SSL_CERT_DIR names no certificates that can be read "
+            f"({error.strerror or error}): set it to a file or folder of PEM certificates, or unset it"
+        ) from error
 
 
 def proxy_for(url: str) -> str | None:

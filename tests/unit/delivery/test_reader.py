@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import zlib
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import replace
@@ -239,15 +238,17 @@ async def test_who_takes_nothing_is_evicted_without_an_end() -> None:
 
 async def test_who_was_ready_while_the_process_stood_still_is_not_evicted() -> None:
     client, closed = Client(), list[bool]()
-    subject = reader(client, head_hold=0.0, write_deadline=1.0)
+    subject = reader(client, head_hold=0.0, write_deadline=60.0)
     items = [frame(b"text"), frame(b"end", terminal=END)]
     client.reading.clear()
     task = asyncio.create_task(subject.deliver(frames(items, closed), may_refuse=True))
     for _ in range(10):
         await asyncio.sleep(0)  # the write has begun
-    time.sleep(1.1)  # noqa: ASYNC251 - the process stands still for longer than the deadline
-    for _ in range(3):
-        await asyncio.sleep(0)  # the timer rang
+    now = subject._clock
+    subject._clock = lambda: now() + 61.0  # the process stands still
+    subject._timer.cancel()
+    subject._ring()
+    assert 5.0 < subject._timer.when() - now() < 6.1, "a tenth of the deadline more"
     client.reading.set()
     async with asyncio.timeout(5):
         await task
@@ -476,4 +477,19 @@ async def test_what_fails_in_a_tap_ends_its_reader() -> None:
     async with asyncio.timeout(5):
         with pytest.raises(RuntimeError, match="text_delta"):
             await task
+    assert closed == [True]
+
+
+async def test_what_fails_in_a_heartbeat_ends_its_reader() -> None:
+    client, closed = Client(), list[bool]()
+    line = AtOnce(client)
+    subject = reader(client, line=line, head_hold=0.0, heartbeat=0.01)
+
+    def broken(data: bytes) -> None:
+        raise RuntimeError(data)
+
+    line.write = broken  # type: ignore[method-assign]
+    async with asyncio.timeout(5):
+        with pytest.raises(RuntimeError, match=":"):
+            await subject.deliver(frames([frame(b"one "), asyncio.Event()], closed), may_refuse=False)
     assert closed == [True]
