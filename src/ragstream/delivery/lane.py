@@ -50,6 +50,7 @@ async def _serve(lane: Lane, exchange: Exchange, kit: DeliveryKit) -> None:
     try:
         await run(lane, exchange, kit)
     except ReaderEvicted:
+        kit.metrics.evictions.inc()
         await _cut(exchange.scope, exchange.receive)
     except ReaderError:  # leaving is not failing: the answer goes on without this reader
         return

@@ -118,15 +118,15 @@ class Reader:
                 if self.sent_away is None:  # else the server may have told us of the end that we made
                     raise
 
-    async def finish(self, data: bytes) -> None:
-        """Write the last bytes and end the response.
+    async def tell(self, data: bytes, *, more: bool = True) -> None:
+        """Write a last word that is none of the frames; without ``more`` it ends the response.
 
         Raises:
             ReaderEvicted: the client took nothing for the write deadline.
         """
         try:
             async with asyncio.timeout(self._setup.write_deadline):
-                await self.write(data, more=False)
+                await self.write(data, more=more)
         except TimeoutError:
             raise self._evicted() from None
 

@@ -189,7 +189,7 @@ async def test_who_takes_nothing_at_the_end_is_evicted_too() -> None:
     client.reading.clear()
     async with asyncio.timeout(5):
         with pytest.raises(ReaderEvicted, match="took nothing"):
-            await subject.finish(b"done")
+            await subject.tell(b"done", more=False)
 
 
 async def test_a_failure_is_streamed_to_who_comes_back() -> None:
@@ -279,7 +279,7 @@ async def test_compressed_events_can_be_read_one_by_one() -> None:
     subject = reader(client, head_hold=60.0, compression=True)
     items = [frame(b"one"), frame(b"two"), frame(b"end", terminal=END)]
     await subject.deliver(frames(items, closed), may_refuse=True)
-    await subject.finish(b"done")
+    await subject.tell(b"done", more=False)
     inflate = zlib.decompressobj(16 + zlib.MAX_WBITS)
     bodies = [message["body"] for message in client.messages[1:]]
     assert [inflate.decompress(body) for body in bodies] == [b"one", b"two", b"end", b"done"]
@@ -410,7 +410,7 @@ async def test_a_compressed_piece_is_never_written_past_the_compressor() -> None
     subject = reader(client, line=line, tap=tap, compression=True)
     items = [frame(b"one "), frame(b"two "), frame(b"end", terminal=END)]
     await subject.deliver(frames(items, closed), may_refuse=False)
-    await subject.finish(b"")
+    await subject.tell(b"", more=False)
     assert zlib.decompress(client.body, 16 + zlib.MAX_WBITS) == b"one two end"
     assert line.taken == []
     assert tap.take is None

@@ -11,7 +11,7 @@ from ragstream.delivery.frames import write_sse
 from ragstream.delivery.kit import DeliveryKit
 from ragstream.delivery.reader import Reader
 from ragstream.delivery.readers import Place
-from ragstream.errors import NotFound, ProgrammingError, ReaderEvicted, StoreError
+from ragstream.errors import NotFound, ProgrammingError, StoreError
 from ragstream.events import EventError, EventType, StreamEvent, encode
 from ragstream.streamlog.base import Record
 
@@ -48,7 +48,7 @@ async def send_chunks(exchange: Exchange, kit: DeliveryKit) -> None:
 async def send_done(exchange: Exchange, kit: DeliveryKit) -> None:  # noqa: ARG001
     """Send the DONE frame and end the response: only after a terminal event was sent."""
     if exchange.reader is not None and exchange.reader.terminal is not None and exchange.setup is not None:
-        await exchange.reader.finish(exchange.setup.projection.done())
+        await exchange.reader.tell(exchange.setup.projection.done(), more=False)
         exchange.note(done_sent=True)
 
 
@@ -80,9 +80,6 @@ async def _stream(exchange: Exchange, kit: DeliveryKit, place: Place) -> None:
     )
     try:
         await reader.deliver(exchange.frames, may_refuse=is_new)
-    except ReaderEvicted:
-        kit.metrics.evictions.inc()
-        raise
     except (StoreError, NotFound) as fault:
         if isinstance(fault, NotFound) and not reader.started:
             raise
@@ -106,4 +103,4 @@ async def _tell_failure(exchange: Exchange, reader: Reader, fault: StoreError | 
     event = StreamEvent(type=EventType.ERROR, error=error)
     reader.terminal = Record(0, event.type, encode(event))
     if reader.started and exchange.setup and (data := exchange.setup.projection.frame(reader.terminal)):
-        await reader.write(data)
+        await reader.tell(data)
