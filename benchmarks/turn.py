@@ -4,8 +4,8 @@
 
 The server knows the documents of ``FOLDER``, or our own, or so many chunks made from our own, and writes its
 log to a file; a scripted model says one token; a reader asks turn after turn. First the CPU time of a turn is
-measured five times, then one round is profiled. Model and reader are in the process, so what they do is in
-the figures.
+measured five times, in all and for each thread, then one round of the loop's thread is profiled. Model and
+reader are in the process, so what they do is in the figures.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ import json
 import pstats
 import statistics
 import tempfile
+import threading
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import uvicorn
 import uvloop
@@ -32,6 +34,7 @@ from ragstream.settings import load
 from ragstream.telemetry import configure_logging
 
 _WARM, _ROUNDS = 30, 5
+_LEAST = 0.01  # ms of CPU a turn, of a thread that is named
 _INGESTING = 600.0  # seconds for the documents to be read
 _QUESTIONS = (
     "How does a reader come back to its answer?",
@@ -90,7 +93,15 @@ class Reader(asyncio.Protocol):
         await asyncio.wait_for(self._over, 30)
 
 
-async def _measure(documents: list[Path], folder: Path, turns: int) -> tuple[list[float], cProfile.Profile]:
+class Measured(NamedTuple):
+    """CPU milliseconds of a turn."""
+
+    rounds: list[float]
+    threads: dict[str, float]
+    profile: cProfile.Profile
+
+
+async def _measure(documents: list[Path], folder: Path, turns: int) -> Measured:
     loop = asyncio.get_running_loop()
     upstream = await loop.create_server(Model, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{upstream.sockets[0].getsockname()[1]}/v1"
@@ -109,7 +120,13 @@ async def _measure(documents: list[Path], folder: Path, turns: int) -> tuple[lis
         upstream.close()
 
 
-async def _rounds(port: int, turns: int) -> tuple[list[float], cProfile.Profile]:
+def _by_thread() -> dict[str, float]:
+    """Return the CPU seconds of each thread of ours so far."""
+    clocks = {one.name: time.pthread_getcpuclockid(one.ident) for one in threading.enumerate() if one.ident}
+    return {name: time.clock_gettime(clock) for name, clock in clocks.items()}
+
+
+async def _rounds(port: int, turns: int) -> Measured:
     transport, reader = await asyncio.get_running_loop().create_connection(Reader, "127.0.0.1", port)
     profile, spent = cProfile.Profile(), []
     async with asyncio.timeout(_INGESTING):
@@ -118,14 +135,17 @@ async def _rounds(port: int, turns: int) -> tuple[list[float], cProfile.Profile]
     await _ask(reader, _WARM)
     gc.collect()
     gc.freeze()  # as a server does once it has started
+    began = _by_thread()
     for _ in range(_ROUNDS):
         before = time.process_time()
         await _ask(reader, turns)
         spent.append((time.process_time() - before) / turns * 1e3)
+    taken = {name: seconds - began.get(name, 0.0) for name, seconds in _by_thread().items()}
+    threads = {name: seconds / (_ROUNDS * turns) * 1e3 for name, seconds in taken.items()}
     with profile:
         await _ask(reader, turns)
     transport.close()
-    return spent, profile
+    return Measured(spent, threads, profile)
 
 
 async def _ask(reader: Reader, turns: int) -> None:
@@ -148,12 +168,15 @@ def main() -> None:
         documents = [] if options.chunks else [options.documents]
         with (Path(folder) / "server.log").open("w") as log:
             configure_logging(stream=log)
-            spent, profile = uvloop.run(_measure(documents, Path(folder), options.turns))
+            measured = uvloop.run(_measure(documents, Path(folder), options.turns))
             configure_logging()
-    stats = pstats.Stats(profile)
+    stats, spent = pstats.Stats(measured.profile), measured.rounds
     each = stats.total_tt / options.turns * 1e3  # type: ignore[attr-defined]
     least, median, most = min(spent), statistics.median(spent), max(spent)
     print(f"{median:.2f} ms a turn ({least:.2f} to {most:.2f}), {each:.2f} profiled")
+    for name, taken in sorted(measured.threads.items(), key=lambda entry: -entry[1]):
+        if taken >= _LEAST:
+            print(f"{taken:8.2f} ms  {name}")
     stats.sort_stats("cumulative").print_stats(options.functions)
 
 
