@@ -27,12 +27,12 @@ from ragstream.errors import ConfigError, ErrorCode, ProviderError
 __all__ = ["FAILURES", "Pool", "error_page", "proxy_for", "shut", "unreachable"]
 
 _KEEPALIVE = 30.0  # seconds that an idle connection is kept
+_NO_LIMIT = 0  # of connections, as aiohttp says it
 _STRAGGLERS = 8  # passes of the loop, for generators that were dropped in its last moment to close
 _ERROR_CAP = 64 << 10  # bytes of an error page that are read
 _WRONG_PROXY = (
     "The environment names a proxy that is not an HTTP one: unset ALL_PROXY, or set HTTP_PROXY or NO_PROXY"
 )
-
 
 FAILURES = (aiohttp.ClientError, OSError)  # of a call
 
@@ -46,15 +46,13 @@ class Pool:
         certificates = _certificates()
         try:
             self.http = openai.DefaultAioHttpClient(
-                limits=httpx2.Limits(
-                    max_connections=0, keepalive_expiry=_KEEPALIVE
-                ),  # 0: no limit, to aiohttp
+                limits=httpx2.Limits(max_connections=_NO_LIMIT, keepalive_expiry=_KEEPALIVE),
                 verify=certificates,
             )
         except (ValueError, httpx2.InvalidURL):
             raise ConfigError(_WRONG_PROXY) from None
         self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE, ssl=certificates),
+            connector=aiohttp.TCPConnector(limit=_NO_LIMIT, keepalive_timeout=_KEEPALIVE, ssl=certificates),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
         )
